@@ -1,0 +1,1 @@
+"""The distiller: spectrum, losses and training of a student."""

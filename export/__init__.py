@@ -1,0 +1,1 @@
+"""ONNX graphs, TensorRT engines and the bundle that a device needs."""

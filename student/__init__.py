@@ -1,0 +1,1 @@
+"""The students: small vision transformers that land in the teacher's principal coordinates."""

@@ -1,0 +1,1 @@
+"""Cloud side: a multimodal LLM fine-tuned into one embedding space."""
