@@ -182,4 +182,5 @@ def cross_modal(
     source: str = "",
 ) -> Protocol:
     """The commonest shape: all test samples of one modality against all of another."""
-    return Protocol(name, Select((query,), query_splits), Select((gallery,), gallery_splits), drop, notes=notes, source=source)
+    queries, entries = Select((query,), query_splits), Select((gallery,), gallery_splits)
+    return Protocol(name, queries, entries, drop, notes=notes, source=source)
