@@ -7,10 +7,19 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from reid.dataset import Dataset
+from reid.datasets import cuhk03, dukemtmc, llcm, market1501, msmt17, regdb, sysu
 from reid.datasets.kind import Kind
 from reid.errors import UserError
 
-KINDS: dict[str, Kind] = {}
+KINDS: dict[str, Kind] = {
+    "market1501": market1501.KIND,
+    "msmt17": msmt17.KIND,
+    "cuhk03": cuhk03.KIND,
+    "dukemtmc": dukemtmc.KIND,
+    "sysu": sysu.KIND,
+    "regdb": regdb.KIND,
+    "llcm": llcm.KIND,
+}
 
 
 def find_kind(name: str) -> Kind:
