@@ -11,6 +11,7 @@ CMC@k = share of queries with a positive among the first k. Queries with no posi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,13 +64,16 @@ class Ranking:
         return np.array([np.count_nonzero(places <= k) for k in range(1, length + 1)]) / max(1, places.size)
 
 
-def rank(scores: ScoreBlocks, trial: Trial, cmc: Cmc = Cmc.IMAGE) -> Ranking:
+def rank(
+    scores: ScoreBlocks, trial: Trial, cmc: Cmc = Cmc.IMAGE, advance: Callable[[int], object] = lambda queries: None
+) -> Ranking:
     """The places of all positives of a trial.
 
     Args:
         scores: Q x G scores, finite, higher is more similar; its blocks are overwritten.
         trial: persons and drop codes of the Q queries and G gallery entries.
         cmc: what CMC counts over.
+        advance: called with the number of queries done after each block, for a progress bar.
 
     Raises:
         ValueError: the scores' shape is not the trial's.
@@ -98,6 +102,7 @@ def rank(scores: ScoreBlocks, trial: Trial, cmc: Cmc = Cmc.IMAGE) -> Ranking:
         else:
             for query, mine in zip(answered, np.split(entries, first[1:]), strict=True):
                 cmc_place[start + query] = _identity_place(block[query], mine, trial.gallery_person)
+        advance(len(block))
     offsets = np.concatenate([[0], np.cumsum(counts)])
     return Ranking(np.concatenate(places) if places else np.empty(0, dtype=np.int64), offsets, cmc_place)
 

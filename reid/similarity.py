@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -58,27 +58,47 @@ class CosineScores:
             yield start, np.matmul(part, self._gallery.T, out=scores[: len(part)])
 
 
-def normalise(embeddings: NDArray[np.floating]) -> Floats:
-    """A float32 copy of [n, D] embeddings with every row divided by its L2 norm.
+def normalise(embeddings: NDArray[np.floating], names: Sequence[str] | None = None, *, copy: bool = True) -> Floats:
+    """[n, D] embeddings as float32 with every row divided by its L2 norm.
+
+    Args:
+        embeddings: any float dtype.
+        names: [n] what to call the rows in an error; their numbers, if None.
+        copy: False divides in place if the array is float32 and contiguous, for callers that own it.
 
     Raises:
-        UserError: a row is not finite or has length 0; the first such row numbers are named.
+        UserError: a row is NaN, infinite or zero; the first ones are named.
     """
-    rows = np.array(embeddings, dtype=np.float32, order="C")
-    with np.errstate(over="ignore", invalid="ignore"):
+    rows = np.array(embeddings, dtype=np.float32, order="C", copy=True if copy else None)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    # Too long or too short to square in float32: look again.
+    # Squares beyond the range of float32 do not make an embedding unusable.
     for row in np.flatnonzero(~np.isfinite(lengths) | (lengths < 1e-15)):
-        lengths[row] = np.linalg.norm(rows[row].astype(np.float64))
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
-    if bad.size:
-        raise UserError(f"{bad.size} embeddings are NaN, infinite or zero, first at rows {bad[:5].tolist()}")
+        lengths[row] = peak = np.abs(rows[row]).max()
+        if np.isfinite(peak) and peak > 0:
+            rows[row] /= peak
+            lengths[row] = np.linalg.norm(rows[row])
+    refuse(np.flatnonzero(~np.isfinite(lengths) | (lengths == 0)), len(rows), names)
     rows /= lengths[:, None]
     return rows
 
 
-def unusable_rows(embeddings: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Row numbers of [n, D] embeddings that are not finite or have length 0."""
-    # The largest absolute value of a row is NaN, infinite or 0 exactly if the row is unusable, in any dtype.
-    peak = np.maximum(embeddings.max(axis=1), -embeddings.min(axis=1)) if embeddings.size else np.empty(0)
-    return np.flatnonzero(~np.isfinite(peak) | (peak == 0))
+def refuse_unusable(embeddings: NDArray[np.floating], names: Sequence[str] | None = None) -> None:
+    """Refuse [n, D] embeddings of any float dtype that are NaN, infinite or zero, as `normalise` does.
+
+    Raises:
+        UserError: there are such; the first ones are named.
+    """
+    # The largest absolute value of a row is NaN, infinite or 0 exactly if the row is unusable.
+    peak = np.maximum(embeddings.max(axis=1), -embeddings.min(axis=1))
+    refuse(np.flatnonzero(~np.isfinite(peak) | (peak == 0)), len(embeddings), names)
+
+
+def refuse(bad: NDArray[np.int64], total: int, names: Sequence[str] | None) -> None:
+    """Raise a UserError that names the first of the `bad` rows, if there are any."""
+    if bad.size:
+        named = ", ".join(f"row {row}" if names is None else names[row] for row in bad[:3].tolist())
+        more = ", ..." if bad.size > 3 else ""
+        raise UserError(
+            f"{bad.size} of {total} embeddings are NaN, infinite or zero: {named}{more}; the model is broken there"
+        )

@@ -1,0 +1,268 @@
+"""Artifact folders: they appear whole or not at all, and know what they hold and where they come from.
+
+Every artifact has a `manifest.json`: kind, format version, what wrote it, the sha256 and size of each file, and the
+manifest digest of each parent. There is no date in it: equal content gives an equal manifest, on any machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from reid import __version__
+from reid.errors import UserError
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+PARTIAL = ".partial"
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What the manifest says of one file: its sha256 in hex and its size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Parent:
+    """An artifact that this one was made from. `path` is where it lay, relative to this one: a hint, not a promise."""
+
+    kind: str
+    manifest_sha256: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of a `manifest.json`.
+
+    Attributes:
+        kind: "dataset", "embeddings", "teacher", "student", "bundle", ...
+        writer: what wrote it: version, command, recipe, seed.
+        files: path inside the folder, with forward slashes -> entry; the manifest itself is not listed.
+        parents: what it was made from.
+        details: whatever this kind of artifact says of itself; JSON values.
+        format_version: of this file's form.
+    """
+
+    kind: str
+    writer: dict[str, Any]
+    files: dict[str, FileEntry]
+    parents: tuple[Parent, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """The file's text; equal manifests give equal text."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file's text: the artifact's identity, and what its children record."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+class ArtifactWriter:
+    """Writes an artifact beside its place and renames it into place when it is complete.
+
+    Use as a context manager and write files under `path`. On success every file is hashed and flushed to disk, the
+    manifest is written and `<out>.partial` becomes `<out>`. On an exception `<out>.partial` is removed, unless
+    `resumable`: then it stays, and the next writer of the same `out` goes on with what it holds.
+
+    Args:
+        out: the folder to make.
+        kind: the artifact's kind.
+        writer: what writes it (command, recipe, seed); the version is added.
+        parents: folders of the artifacts that it is made from.
+        resumable: keep the partial folder when interrupted and go on with one that is there.
+
+    Raises:
+        UserError: `out` exists, or another process is writing it.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        kind: str,
+        writer: Mapping[str, Any],
+        parents: Iterable[Path] = (),
+        *,
+        resumable: bool = False,
+    ) -> None:
+        if out.exists():
+            raise UserError(f"{out}: already exists; choose another name or remove it first")
+        self.out, self.kind, self.resumable = out, kind, resumable
+        self.path = out.with_name(out.name + PARTIAL)
+        self.writer = {"version": __version__, **writer}
+        self.details: dict[str, Any] = {}
+        self._parents = tuple(_parent(Path(parent), out) for parent in parents)
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> ArtifactWriter:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / _LOCK).open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise UserError(f"{self.path}: another process is writing it; wait for it or choose another name") from None
+        if not self.resumable:
+            _empty(self.path)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            # Whether the caller failed or the last step did (a full disk): nothing half-written stays behind.
+            if not self.resumable and self.path.is_dir():
+                shutil.rmtree(self.path, ignore_errors=True)
+            if self._lock is not None:
+                self._lock.close()
+
+    def _finish(self) -> None:
+        (self.path / _LOCK).unlink()
+        for leftover in self.path.rglob(f"*{PARTIAL}"):
+            leftover.unlink()
+        files = {path.relative_to(self.path).as_posix(): path for path in self.path.rglob("*") if path.is_file()}
+        entries = {name: FileEntry(sha256_of(files[name]), files[name].stat().st_size) for name in sorted(files)}
+        manifest = Manifest(self.kind, self.writer, entries, self._parents, self.details)
+        write_text(self.path / MANIFEST, manifest.to_json())
+        # One flush of the file system costs less than an fsync of each of ten thousand images.
+        os.sync()
+        try:
+            self.path.rename(self.out)
+        except OSError as error:
+            raise UserError(f"{self.out}: cannot be put in place ({error.strerror}); choose another name") from error
+        _flush_folder(self.out.parent)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the artifact at `folder`.
+
+    Raises:
+        UserError: no artifact, unfinished, not readable, an unknown key, or a newer format.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        unfinished = folder.name.endswith(PARTIAL) or folder.with_name(folder.name + PARTIAL).is_dir()
+        why = "it was not finished; run the command that writes it again" if unfinished else "expected an artifact"
+        raise UserError(f"{folder}: has no {MANIFEST}; {why}")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        unknown = sorted(set(raw) - {f.name for f in fields(Manifest)})
+        if unknown:
+            raise UserError(
+                f"{path}: unknown key '{unknown[0]}'; was it written by a newer version than {__version__}?"
+            )
+        if raw["format_version"] != FORMAT_VERSION:
+            raise UserError(f"{path}: format version {raw['format_version']}; this version reads {FORMAT_VERSION}")
+        return Manifest(
+            raw["kind"],
+            raw["writer"],
+            {name: FileEntry(**entry) for name, entry in raw["files"].items()},
+            tuple(Parent(**parent) for parent in raw["parents"]),
+            raw["details"],
+        )
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not a manifest ({type(error).__name__}: {error})") from error
+
+
+def expect_kind(folder: Path, kind: str) -> Manifest:
+    """The manifest of `folder`, which must be an artifact of this kind with every file there in its full size.
+
+    Raises:
+        UserError: it is not, or a file is missing, cut short or grown.
+    """
+    manifest = read_manifest(folder)
+    if manifest.kind != kind:
+        raise UserError(f"{folder}: is an artifact of kind '{manifest.kind}'; expected '{kind}'")
+    problems = check_files(folder, manifest, hashes=False)
+    if problems:
+        raise UserError(f"{folder}: {problems[0]}; make or copy it again")
+    return manifest
+
+
+def check_files(folder: Path, manifest: Manifest, *, hashes: bool = True) -> list[str]:
+    """What is wrong with the files of an artifact, a line each; empty if nothing is. `hashes` reads every byte."""
+    problems = []
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif (size := path.stat().st_size) != entry.bytes:
+            problems.append(f"{name} has {size} bytes; expected {entry.bytes}")
+        elif hashes and sha256_of(path) != entry.sha256:
+            problems.append(f"{name} has changed since it was written (sha256 differs)")
+    return problems
+
+
+def newest(kind: str, root: Path) -> Path:
+    """The artifact of this kind that was finished last, anywhere up to two folders below `root`.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [
+        path.parent
+        for pattern in (f"*/{MANIFEST}", f"*/*/{MANIFEST}")
+        for path in root.glob(pattern)
+        if not path.parent.name.endswith(PARTIAL) and read_manifest(path.parent).kind == kind
+    ]
+    if not found:
+        raise UserError(f"{root}: holds no finished artifact of kind '{kind}'; name one")
+    return max(found, key=lambda folder: (folder / MANIFEST).stat().st_mtime_ns)
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that it has either its old content or all of the new, whatever happens."""
+    part = path.with_name(path.name + PARTIAL)
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _parent(folder: Path, out: Path) -> Parent:
+    manifest = read_manifest(folder)
+    return Parent(manifest.kind, manifest.sha256, Path(os.path.relpath(folder, out)).as_posix())
+
+
+def _empty(folder: Path) -> None:
+    for child in folder.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        elif child.name != _LOCK:
+            child.unlink()
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
