@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from reid.datasets.lists import load_mat
 from reid.errors import UserError
+from reid.extras import require
 from reid.sample import Split
 
 MAT = "cuhk-03.mat"
@@ -31,10 +32,9 @@ def extract(mat: Path, boxes: str) -> Path:
     target = mat.parent / f"images_{boxes}"
     if target.is_dir():
         return target
-    try:
-        import h5py
-    except ImportError:
-        raise UserError(f"{mat}: reading it needs h5py; pip install 'reid-distill[data]'") from None
+    require("data", f"reading {mat}", "h5py")
+    import h5py
+
     partial = target.with_name(target.name + ".partial")
     if partial.exists():
         shutil.rmtree(partial)

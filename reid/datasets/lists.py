@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from reid.errors import UserError
+from reid.extras import require
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,9 @@ def load_mat(file: Path) -> dict[str, Any]:
     Raises:
         UserError: SciPy is not installed, or the file cannot be read.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise UserError(f"{file}: reading it needs SciPy; pip install 'reid-distill[data]'") from None
+    require("data", f"reading {file}", "scipy")
+    from scipy.io import loadmat
+
     try:
         variables: dict[str, Any] = loadmat(str(file))
     except (OSError, ValueError, TypeError, NotImplementedError) as error:
