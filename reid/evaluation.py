@@ -134,6 +134,9 @@ class Evaluation:
         """Write `to_dict` as JSON, whole or not at all."""
         write_text(path, json.dumps(self.to_dict(), ensure_ascii=False) + "\n")
 
+    def __str__(self) -> str:
+        return "\n".join([format_table([self.row()]), *(f"- {note}" for note in self.notes())])
+
     def _trial_dict(self, result: TrialResult) -> dict[str, Any]:
         trial, ranking = result.trial, result.ranking
         members = np.split(trial.query_members, trial.query_offsets[1:-1])
@@ -221,6 +224,18 @@ class _Named(Sequence[str]):
 
     def __getitem__(self, index: Any) -> Any:
         return self._names[int(self._rows[index])]
+
+
+def mean_row(results: Sequence[Evaluation]) -> dict[str, str]:
+    """The row of several evaluations by one protocol, such as the ten splits of RegDB: means, and the mAP's spread."""
+    first = results[0].row()
+    cmc = np.mean([r.cmc for r in results], axis=0)
+    return {
+        **first,
+        "mAP": f"{100 * np.mean([r.mean_ap for r in results]):.2f} ± {100 * np.std([r.mean_ap for r in results]):.1f}",
+        "mINP": f"{100 * np.mean([r.mean_inp for r in results]):.2f}",
+        **{f"rank-{k}": f"{100 * cmc[k - 1]:.2f}" for k in (1, 5, 10)},
+    }
 
 
 def format_table(rows: Sequence[Mapping[str, str]]) -> str:

@@ -1,0 +1,5 @@
+"""`python -m edge_runtime`."""
+
+from edge_runtime.cli import main
+
+main()

@@ -1,0 +1,5 @@
+"""`python -m reid`."""
+
+from reid.cli import main
+
+main()

@@ -1,0 +1,101 @@
+"""`reid evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import click
+
+from reid.artifact import write_text
+from reid.cli.options import open_stores
+from reid.dataset import find_protocol
+from reid.embeddings import EmbeddingStore
+from reid.evaluation import Evaluation, Scorer, evaluate, format_table, mean_row
+from reid.protocol import Protocol
+from reid.similarity import CosineScores
+
+
+@click.command("evaluate")
+@click.argument("stores", nargs=-1, type=click.Path(path_type=Path), metavar="[STORE]...")
+@click.option("--protocol", "names", multiple=True, help="A protocol of the store; repeatable. Default: its first.")
+@click.option("--all", "every", is_flag=True, help="All protocols of the store.")
+@click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal encoding (Zhong et al., CVPR 2017).")
+@click.option("--k1", default=20, show_default=True, help="Re-ranking: neighbours of the reciprocal sets.")
+@click.option("--k2", default=6, show_default=True, help="Re-ranking: neighbours of the query expansion.")
+@click.option("--lambda", "weight", default=0.3, show_default=True, help="Re-ranking: weight of the plain distance.")
+@click.option(
+    "--save", type=click.Path(path_type=Path, dir_okay=False), help="Write everything as JSON, ranks included."
+)
+@click.option("--rank-lists", type=click.Path(path_type=Path, dir_okay=False), help="Draw rank lists as a PNG.")
+@click.option("--data", help="The data set's KIND:ROOT, if its images are no longer where the store saw them.")
+@click.option("--queries", default=8, show_default=True, help="How many queries the rank lists show.")
+def evaluate_command(
+    stores: tuple[Path, ...],
+    names: tuple[str, ...],
+    every: bool,
+    rerank: bool,
+    k1: int,
+    k2: int,
+    weight: float,
+    save: Path | None,
+    rank_lists: Path | None,
+    data: str | None,
+    queries: int,
+) -> None:
+    """Score embedding stores: CMC, mAP and mINP, by the exact protocols of their data set.
+
+    Without a STORE, the newest one under ./runs is taken. Several stores (the ten trials of RegDB, several seeds) are
+    scored one by one and as their mean.
+    """
+    scorer, scores = _scorer(rerank, k1, k2, weight)
+    results: list[tuple[EmbeddingStore, Evaluation]] = []
+    for store in open_stores(stores):
+        embeddings = store.embeddings()
+        for protocol in _protocols(store, names, every):
+            result = evaluate(protocol, store.table, embeddings, scorer=scorer, scores=scores, progress=True)
+            results.append((store, result))
+    _print(results)
+    if save is not None:
+        _save(results, save)
+    if rank_lists is not None:
+        from reid.rank_lists import draw
+
+        store, result = results[0]
+        draw(store, result, rank_lists, scorer=scorer, data=data, queries=queries)
+        click.echo(f"wrote {rank_lists}")
+
+
+def _scorer(rerank: bool, k1: int, k2: int, weight: float) -> tuple[Scorer, str]:
+    if not rerank:
+        return CosineScores, "cosine"
+    from reid.rerank import ReRanked
+
+    return partial(ReRanked, k1=k1, k2=k2, lambda_=weight), f"k-reciprocal re-ranking, k1={k1} k2={k2} lambda={weight}"
+
+
+def _protocols(store: EmbeddingStore, names: Sequence[str], every: bool) -> list[Protocol]:
+    if every:
+        return list(store.protocols)
+    return [find_protocol(store.protocols, name, str(store.path)) for name in names or (None,)]
+
+
+def _print(results: Sequence[tuple[EmbeddingStore, Evaluation]]) -> None:
+    stores = dict.fromkeys(store.path for store, _ in results)
+    rows = [result.row() for _, result in results]
+    if len(stores) > 1:
+        rows = [{"store": str(store.path), **row} for (store, _), row in zip(results, rows, strict=True)]
+        for name in dict.fromkeys(result.protocol.name for _, result in results):
+            same = [result for _, result in results if result.protocol.name == name]
+            rows.append({"store": f"mean of {len(same)}", **mean_row(same)})
+    click.echo(format_table(rows))
+    for note in dict.fromkeys(note for _, result in results for note in result.notes()):
+        click.echo(f"- {note}")
+
+
+def _save(results: Sequence[tuple[EmbeddingStore, Evaluation]], path: Path) -> None:
+    content = [{"store": str(store.path), "fingerprint": store.fingerprint, **r.to_dict()} for store, r in results]
+    write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
+    click.echo(f"wrote {path}")

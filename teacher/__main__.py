@@ -1,0 +1,5 @@
+"""`python -m teacher`."""
+
+from teacher.cli import main
+
+main()

@@ -1,0 +1,23 @@
+"""`teacher`: the cloud side."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+from reid.cli.shell import HELP_NAMES, ExtraGroup, run, version_option
+
+
+@click.group("teacher", cls=ExtraGroup, extra="cloud", context_settings=HELP_NAMES)
+@version_option
+def command() -> None:
+    """Fine-tune a multimodal LLM into one embedding space for RGB, infrared, sketch and text.
+
+    This version has no commands here yet; CHANGELOG.md says what each version brought.
+    """
+
+
+def main() -> NoReturn:
+    """Entry point of the console script."""
+    run(command, "teacher")
