@@ -87,24 +87,19 @@ def rank(
     cmc_place = np.zeros(size[0], dtype=np.int64)
     for start, block in scores.blocks():
         here = slice(start, start + len(block))
-        queries, entries = dropped.members(trial.query_drop[here])
-        block[queries, entries] = -np.inf
-        queries, entries = people.members(trial.query_person[here])
-        counted = trial.gallery_drop[entries] != trial.query_drop[here][queries]
-        counted |= trial.gallery_drop[entries] < 0
-        queries, entries = queries[counted], entries[counted]
-        counts[here] = np.bincount(queries, minlength=len(block))
+        block[dropped.members(trial.query_drop[here])] = -np.inf
+        queries, entries = _positives(people, trial, here)
         found = _places(block, queries, entries)
         places.append(found)
-        answered, first = np.unique(queries, return_index=True)
+        counts[here] = np.bincount(queries, minlength=len(block))
         if cmc is Cmc.IMAGE:
+            answered, first = np.unique(queries, return_index=True)
             cmc_place[start + answered] = found[first]
         else:
-            for query, mine in zip(answered, np.split(entries, first[1:]), strict=True):
-                cmc_place[start + query] = _identity_place(block[query], mine, trial.gallery_person)
+            cmc_place[here] = _identity_places(block, queries, entries, trial.gallery_person)
         advance(len(block))
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    return Ranking(np.concatenate(places) if places else np.empty(0, dtype=np.int64), offsets, cmc_place)
+    return Ranking(np.concatenate([*places, np.empty(0, dtype=np.int64)]), offsets, cmc_place)
 
 
 class _Groups:
@@ -123,6 +118,14 @@ class _Groups:
         queries = np.repeat(np.arange(codes.size), counts)
         within = np.arange(queries.size) - np.repeat(np.cumsum(counts) - counts, counts)
         return queries, self._order[np.repeat(starts, counts) + within]
+
+
+def _positives(people: _Groups, trial: Trial, rows: slice) -> tuple[Ints, Ints]:
+    """(query, entry) pairs of one person that count, query by query; queries are numbered from the slice's start."""
+    queries, entries = people.members(trial.query_person[rows])
+    drop = trial.gallery_drop[entries]
+    counted = (drop < 0) | (drop != trial.query_drop[rows][queries])
+    return queries[counted], entries[counted]
 
 
 def _places(block: Floats, queries: Ints, entries: Ints) -> Ints:
@@ -157,9 +160,17 @@ def _places(block: Floats, queries: Ints, entries: Ints) -> Ints:
     return places[np.lexsort((places, queries))]
 
 
-def _identity_place(row: Floats, positives: Ints, people: Ints) -> int:
-    """Place of the right person when every person stands at the place of their best entry (SYSU-MM01 `get_cmc`)."""
-    best = positives[np.argmax(row[positives])]
-    before = row > row[best]
-    before[:best] |= row[:best] == row[best]
-    return np.unique(people[before]).size + 1
+def _identity_places(block: Floats, queries: Ints, entries: Ints, people: Ints) -> Ints:
+    """[b] place of the right person when everybody stands at the place of their best entry; 0 without a positive.
+
+    As in SYSU-MM01's `get_cmc_multi_trials`: CMC over the unique ids of the ranking.
+    """
+    places = np.zeros(len(block), dtype=np.int64)
+    answered, first = np.unique(queries, return_index=True)
+    for query, begin, end in zip(answered, first, np.append(first[1:], queries.size)[: first.size], strict=True):
+        row, mine = block[query], entries[begin:end]
+        best = mine[np.argmax(row[mine])]
+        before = row > row[best]
+        before[:best] |= row[:best] == row[best]
+        places[query] = np.unique(people[before]).size + 1
+    return places

@@ -1,0 +1,38 @@
+# `make test` and `make demo` need Python 3.10 or newer and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/demo
+
+.PHONY: test demo bench clean
+
+# The stamp is renewed when what is installed changes, so a second call starts at once.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+test: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+demo: $(VENV)/installed
+	rm -rf $(DEMO) $(DEMO).partial
+	$(BIN)/reid data synth $(DEMO)/people --people 60 --cameras 4 --seed 0
+	$(BIN)/reid data check $(DEMO)/people
+	$(BIN)/reid data show $(DEMO)/people --out $(DEMO)/contact-sheet.png
+	$(BIN)/reid baseline $(DEMO)/people --kind random --out $(DEMO)/random
+	$(BIN)/reid evaluate $(DEMO)/random --all --save $(DEMO)/random.json
+	$(BIN)/reid baseline $(DEMO)/people --kind colour --out $(DEMO)/colour
+	$(BIN)/reid evaluate $(DEMO)/colour --protocol rgb-to-rgb --protocol ir-to-rgb --rank-lists $(DEMO)/rank-lists.png
+	$(BIN)/reid info $(DEMO)/colour
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.rerank
+	$(BIN)/python -m benchmarks.synthetic
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist
