@@ -82,12 +82,13 @@ def _find_mat(root: Path, boxes: str) -> tuple[Path, Path, Path]:
     for folder in (root, root / "cuhk03"):
         for mat in (folder / "cuhk03_release" / MAT, folder / MAT):
             if mat.is_file():
-                if not (folder / config).is_file():
-                    raise UserError(
-                        f"{folder}: {config} is missing beside {mat.relative_to(folder)}; "
-                        "get it from github.com/zhunzhong07/person-re-ranking, evaluation/data/CUHK03"
-                    )
-                return folder, mat, folder / config
+                for place in (folder, mat.parent):
+                    if (place / config).is_file():
+                        return folder, mat, place / config
+                raise UserError(
+                    f"{folder}: {config} is missing; "
+                    "get it from github.com/zhunzhong07/person-re-ranking, evaluation/data/CUHK03"
+                )
     raise UserError(
         f"{root}: not a {TITLE} folder; expected {boxes}/{FOLDERS[Split.TRAIN]}/ (in it or in cuhk03-np/) or {MAT} "
         f"(in it, in cuhk03_release/ or in cuhk03/), found {contents(root)}"

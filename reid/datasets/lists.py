@@ -105,6 +105,13 @@ def people_of(entries: Iterable[Entry], pattern: re.Pattern[str], digits: int, o
     return {label: next(iter(of_label)) for label, of_label in numbers.items()}
 
 
+def unnamed_people(person_ids: Iterable[str]) -> tuple[str, ...]:
+    """A warning for the user if `people_of` had to fall back for any of `person_ids`; otherwise nothing."""
+    if all(person.isdigit() for person in person_ids):
+        return ()
+    return ("labels and file names disagree about who is who, so people in both train and test cannot be noticed",)
+
+
 def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")

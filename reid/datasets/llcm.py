@@ -9,7 +9,7 @@ from pathlib import Path
 from reid.dataset import Count, Dataset, count_people, count_samples
 from reid.datasets.folders import find_folder, image_files, sample_id
 from reid.datasets.kind import Kind
-from reid.datasets.lists import people_of, read_entries, read_ids
+from reid.datasets.lists import people_of, read_entries, read_ids, unnamed_people
 from reid.errors import UserError
 from reid.modality import Modality
 from reid.protocol import Cmc, Drop, Protocol, Sampling, Select
@@ -64,7 +64,8 @@ def load(root: Path, options: Mapping[str, str]) -> Dataset:
         _protocol("llcm-vis-to-ir", Modality.RGB, Modality.IR, "gallery", "protocol of the paper: a sampled gallery"),
         _protocol("llcm-vis-to-ir-script", Modality.IR, Modality.RGB, "query", SCRIPT_NOTE),
     )
-    return Dataset("llcm", folder, samples, protocols, counts, dict(options))
+    warnings = unnamed_people(s.person_id for s in samples)
+    return Dataset("llcm", folder, samples, protocols, counts, dict(options), warnings)
 
 
 def _train(root: Path) -> list[Sample]:

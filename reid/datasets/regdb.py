@@ -9,7 +9,7 @@ from pathlib import Path
 from reid.dataset import Dataset, count_people, count_samples
 from reid.datasets.folders import find_folder
 from reid.datasets.kind import Kind, Option
-from reid.datasets.lists import people_of, read_entries
+from reid.datasets.lists import people_of, read_entries, unnamed_people
 from reid.modality import Modality
 from reid.protocol import Protocol, cross_modal
 from reid.sample import Sample, Split
@@ -49,7 +49,8 @@ def load(root: Path, options: Mapping[str, str]) -> Dataset:
         _protocol("regdb-visible-to-thermal", Modality.RGB, Modality.IR, trial),
         _protocol("regdb-thermal-to-visible", Modality.IR, Modality.RGB, trial),
     )
-    return Dataset("regdb", folder, tuple(samples), protocols, counts, dict(options))
+    warnings = unnamed_people(s.person_id for s in samples)
+    return Dataset("regdb", folder, tuple(samples), protocols, counts, dict(options), warnings)
 
 
 def _protocol(name: str, query: Modality, gallery: Modality, trial: str) -> Protocol:

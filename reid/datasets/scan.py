@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from reid.errors import UserError
@@ -99,12 +99,15 @@ def _read(path: Path, hashed: bool) -> ImageFacts:
     """One file, decoded by the function that training reads it with, so what passes here can be trained on."""
     try:
         image = read_rgb(path)
+        with Image.open(path) as file:
+            # Decoding a PNG stops where its pixels are complete; this goes over the rest and all checksums.
+            file.verify()
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if hashed else None
     except UserError as error:
         cause = error.__cause__ or error
         return ImageFacts(
             "not an image" if isinstance(cause, UnidentifiedImageError) else str(cause).partition("\n")[0]
         )
-    except OSError as error:
-        return ImageFacts(error.strerror or str(error))
+    except (OSError, SyntaxError, ValueError) as error:
+        return ImageFacts(getattr(error, "strerror", None) or str(error))
     return ImageFacts(None, image.width, image.height, digest)
