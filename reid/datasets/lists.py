@@ -32,10 +32,10 @@ def read_entries(file: Path, images: Path) -> list[Entry]:
     for number, line in enumerate(_read(file).splitlines(), start=1):
         if not line.strip():
             continue
-        path, _, label = line.strip().rpartition(" ")
-        if not path or not label.isdigit():
+        path, *label = line.strip().rsplit(maxsplit=1)
+        if not label or not label[0].isdecimal():
             raise UserError(f"{file}, line {number}: expected 'path label', found '{line.strip()[:80]}'")
-        entries.append(Entry(PurePosixPath(path.strip().replace("\\", "/").lstrip("/")), int(label)))
+        entries.append(Entry(PurePosixPath(path.replace("\\", "/").lstrip("/")), int(label[0])))
     if not entries:
         raise UserError(f"{file}: empty; expected one line 'path label' for each image")
     if not (images / entries[0].path).is_file():
@@ -55,7 +55,7 @@ def read_ids(folder: Path, name: str) -> list[int]:
     text, mat = folder / f"{name}.txt", folder / f"{name}.mat"
     if text.is_file():
         found = re.split(r"[,\s]+", _read(text).strip(" ,\t\r\n"))
-        if not all(number.isdigit() for number in found):
+        if not all(number.isdecimal() for number in found):
             raise UserError(f"{text}: expected person numbers separated by commas, found '{' '.join(found)[:80]}'")
         return sorted({int(number) for number in found})
     if mat.is_file():

@@ -187,6 +187,20 @@ def test_sketches_of_a_described_photograph_need_no_caption(sound: Dataset, writ
     assert row(check(with_samples(sound, *more, *captions)), "images without a caption").verdict is Verdict.OK
 
 
+def test_a_sketch_is_described_by_the_caption_of_its_photograph_even_if_other_sketches_have_captions(
+    sound: Dataset, write_image: WriteImage
+) -> None:
+    photo = sound.samples[0]
+    names = {"own": None, "drawn": photo.sample_id, "alone": None}
+    more = [
+        Sample(n, "a", Modality.SKETCH, Split.TRAIN, None, write_image(sound.root / f"{n}.png"), None, source)
+        for n, source in names.items()
+    ]
+    captions = [caption(f"{name}#0", "a", Split.TRAIN, source=name) for name in ("own", "train/a1.png", "train/a2.png")]
+    report = check(with_samples(sound, *more, *captions))
+    assert row(report, "images without a caption").offenders == ("alone",)
+
+
 def test_a_data_set_without_captions_is_not_asked_for_them(sound: Dataset) -> None:
     assert not [r for r in check(sound).rows if "caption" in r.check]
 
@@ -229,7 +243,8 @@ def test_copies_of_an_image(sound: Dataset, original: int, copy: int, start: str
     assert set(others(report, start)) == {Verdict.OK}
 
 
-def test_one_file_listed_under_two_names_is_a_copy(sound: Dataset) -> None:
+def test_one_file_listed_under_two_names_is_a_copy(sound: Dataset, write_image: WriteImage) -> None:
+    write_image(sound.root / "train/a1.png", (40, 80))  # no other file has this size in bytes
     report = check(changed(sound, 1, image=sound.samples[0].image))
     assert row(report, "copies of one").offenders == ("train/a1.png = train/a2.png",)
 
