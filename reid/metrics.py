@@ -146,10 +146,7 @@ def _places(block: Floats, queries: Ints, entries: Ints) -> Ints:
     worst = np.minimum.reduceat(wanted, first)
     bounds = np.append(2 * first, needles.size).tolist()
     for i, query in enumerate(answered.tolist()):
-        row = block[query]
-        enough = row >= worst[i]
-        # Picking scattered entries costs more than sorting them once they are the better part of the row.
-        ahead = row.copy() if 3 * np.count_nonzero(enough) > row.size else row.take(enough.nonzero()[0])
+        ahead = _ahead(block[query], worst[i])
         ahead.sort()
         sizes[query] = ahead.size
         found[bounds[i] : bounds[i + 1]] = ahead.searchsorted(needles[bounds[i] : bounds[i + 1]])
@@ -158,6 +155,16 @@ def _places(block: Floats, queries: Ints, entries: Ints) -> Ints:
     for tie in np.flatnonzero(upto - below > 1):
         places[tie] += np.count_nonzero(block[queries[tie], : entries[tie]] == wanted[tie])
     return places[np.lexsort((places, queries))]
+
+
+def _ahead(row: Floats, worst: np.float32) -> Floats:
+    """A copy of the scores that are at least `worst`, or of all where picking them would cost more than sorting them.
+
+    Which it is shows in every 64th score; the result is exact either way, because only what is above a place counts.
+    """
+    if 3 * np.count_nonzero(row[::64] >= worst) > row.size / 64:
+        return row.copy()
+    return row.take((row >= worst).nonzero()[0])
 
 
 def _identity_places(block: Floats, queries: Ints, entries: Ints, people: Ints) -> Ints:

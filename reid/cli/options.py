@@ -23,8 +23,10 @@ skip_broken_option = click.option(
 )
 
 
-def read_data(data: Sequence[str], settings: Sequence[str] = ()) -> Dataset:
+def read_data(data: Sequence[str], settings: Sequence[str] = (), *, warn: bool = True) -> Dataset:
     """The data set named on the command line: KIND ROOT, KIND:ROOT?option=value, or the path of a manifest.
+
+    Its warnings are printed, unless `warn` is False because the caller does so.
 
     Raises:
         UserError: the words do not name one.
@@ -41,7 +43,7 @@ def read_data(data: Sequence[str], settings: Sequence[str] = ()) -> Dataset:
         dataset = load_dataset(data[0], Path(data[1]), options)
     else:
         dataset = load_dataset("manifest", Path(data[0]), options) if options else open_dataset(data[0])
-    for warning in dataset.warnings:
+    for warning in dataset.warnings if warn else ():
         click.echo(f"warning: {warning}", err=True)
     return dataset
 
