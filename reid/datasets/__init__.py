@@ -7,7 +7,23 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from reid.dataset import Dataset
-from reid.datasets import cuhk03, dukemtmc, llcm, market1501, msmt17, regdb, sysu
+from reid.datasets import (
+    cuhk03,
+    cuhk_pedes,
+    dukemtmc,
+    icfg_pedes,
+    llcm,
+    manifest,
+    market1501,
+    market_sketch,
+    msmt17,
+    orbench,
+    pku_reid,
+    pku_sketch,
+    regdb,
+    rstp_reid,
+    sysu,
+)
 from reid.datasets.kind import Kind
 from reid.errors import UserError
 
@@ -19,6 +35,20 @@ KINDS: dict[str, Kind] = {
     "sysu": sysu.KIND,
     "regdb": regdb.KIND,
     "llcm": llcm.KIND,
+    "cuhk-pedes": cuhk_pedes.KIND,
+    "icfg-pedes": icfg_pedes.KIND,
+    "rstp-reid": rstp_reid.KIND,
+    "tri-cuhk-pedes": cuhk_pedes.TRI,
+    "tri-icfg-pedes": icfg_pedes.TRI,
+    "tri-rstp-reid": rstp_reid.TRI,
+    "quad-cuhk-pedes": cuhk_pedes.QUAD,
+    "quad-icfg-pedes": icfg_pedes.QUAD,
+    "quad-rstp-reid": rstp_reid.QUAD,
+    "pku-sketch": pku_sketch.KIND,
+    "market-sketch-1k": market_sketch.KIND,
+    "orbench": orbench.KIND,
+    "pku-reid": pku_reid.KIND,
+    "manifest": manifest.KIND,
 }
 
 
