@@ -169,11 +169,16 @@ class StoreWriter:
             write_text(self.plan.folder / PROTOCOLS, json.dumps(self._protocols, ensure_ascii=False) + "\n")
             (self.plan.folder / _PLAN).unlink()
             self._artifact.details.update(self._details)
+        # Without a shard there is nothing to go on with, and a plan alone would only forbid other settings.
+        self._artifact.resumable = self._any_shard()
         self._artifact.__exit__(kind, value, tb)
+
+    def _any_shard(self) -> bool:
+        return any(self.plan.folder.glob("shard-*.arrow"))
 
     def _agree(self) -> None:
         path = self.plan.folder / _PLAN
-        if not path.is_file():
+        if not path.is_file() or not self._any_shard():
             write_text(path, json.dumps(self._details))
             return
         before = json.loads(path.read_text(encoding="utf-8"))

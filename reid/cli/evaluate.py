@@ -26,6 +26,7 @@ from reid.similarity import CosineScores
 @click.option("--k1", default=20, show_default=True, help="Re-ranking: neighbours of the reciprocal sets.")
 @click.option("--k2", default=6, show_default=True, help="Re-ranking: neighbours of the query expansion.")
 @click.option("--lambda", "weight", default=0.3, show_default=True, help="Re-ranking: weight of the plain distance.")
+@click.option("--squared-twice", is_flag=True, help="Re-ranking as torchreid calls it, on already squared distances.")
 @click.option(
     "--save", type=click.Path(path_type=Path, dir_okay=False), help="Write everything as JSON, ranks included."
 )
@@ -40,6 +41,7 @@ def evaluate_command(
     k1: int,
     k2: int,
     weight: float,
+    squared_twice: bool,
     save: Path | None,
     rank_lists: Path | None,
     data: str | None,
@@ -50,7 +52,7 @@ def evaluate_command(
     Without a STORE, the newest one under ./runs is taken. Several stores (the ten trials of RegDB, several seeds) are
     scored one by one and as their mean.
     """
-    scorer, scores = _scorer(rerank, k1, k2, weight)
+    scorer, scores = _scorer(k1, k2, weight, squared_twice) if rerank else (CosineScores, "cosine")
     results: list[tuple[EmbeddingStore, Evaluation]] = []
     for store in open_stores(stores):
         embeddings = store.embeddings()
@@ -68,12 +70,11 @@ def evaluate_command(
         click.echo(f"wrote {rank_lists}")
 
 
-def _scorer(rerank: bool, k1: int, k2: int, weight: float) -> tuple[Scorer, str]:
-    if not rerank:
-        return CosineScores, "cosine"
+def _scorer(k1: int, k2: int, weight: float, squared_twice: bool) -> tuple[Scorer, str]:
     from reid.rerank import ReRanked
 
-    return partial(ReRanked, k1=k1, k2=k2, lambda_=weight), f"k-reciprocal re-ranking, k1={k1} k2={k2} lambda={weight}"
+    name = f"k-reciprocal re-ranking, k1={k1} k2={k2} lambda={weight}" + (", squared twice" if squared_twice else "")
+    return partial(ReRanked, k1=k1, k2=k2, lambda_=weight, squared_twice=squared_twice, progress=True), name
 
 
 def _protocols(store: EmbeddingStore, names: Sequence[str], every: bool) -> list[Protocol]:

@@ -1,0 +1,199 @@
+"""Commands on a small data set on disk: what they print, what they leave, how they fail."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reid.embeddings import EmbeddingStore
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Five people of different colours, two cameras, two photographs each; a sentence for each of camera 1."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for person in range(5):
+        colours = rng.integers(0, 256, (2, 1, 3))
+        for camera in (1, 2):
+            for shot in range(2):
+                pixels = np.repeat(np.repeat(colours, 16, axis=0), 16, axis=1) + rng.integers(-9, 9, (32, 16, 3))
+                name = f"{person}_{camera}_{shot}.png"
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / name)
+                row = {"image": name, "person_id": str(person), "camera_id": f"c{camera}"}
+                row["split"] = "query" if camera == 1 else "gallery"
+                if camera == 1:
+                    row["text"] = f"person number {person}, shot {shot}"
+                rows.append(row)
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+@pytest.fixture
+def store(people: Path, reid) -> Path:
+    out = people / "runs" / "colour"
+    assert reid("baseline", people, "--kind", "colour", "--out", out).code == 0
+    return out
+
+
+def test_from_folder_to_scores(people: Path, store: Path, reid) -> None:
+    done = reid("evaluate", store)
+    assert done.code == 0
+    assert "rgb-to-rgb" in done.out
+    assert "100.00" in done.out  # the people have different colours
+    chance = people / "random"
+    assert reid("baseline", people, "--out", chance).code == 0
+    done = reid("evaluate", chance, "--all")
+    assert done.code == 0
+    assert {"rgb-to-rgb", "text-to-rgb"} <= set(done.out.split())
+    assert "100.00  100.00  100.00" not in done.out
+
+
+def test_colour_leaves_out_text_and_random_does_not(people: Path, store: Path, reid) -> None:
+    assert len(EmbeddingStore.open(store)) == 20
+    reid("baseline", people, "--out", people / "random")
+    assert len(EmbeddingStore.open(people / "random")) == 30
+
+
+def test_random_embeddings_depend_on_the_seed_and_nothing_else(people: Path, reid) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        reid("baseline", people, "--out", people / name, "--seed", seed)
+    a, b, c = (EmbeddingStore.open(people / name).embeddings() for name in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_several_stores_are_scored_and_averaged(people: Path, reid) -> None:
+    for seed in range(3):
+        reid("baseline", people, "--out", people / f"s{seed}", "--seed", seed)
+    done = reid("evaluate", *(people / f"s{seed}" for seed in range(3)), "--save", people / "scores.json")
+    assert "mean of 3" in done.out
+    saved = json.loads((people / "scores.json").read_text())
+    mean = 100 * np.mean([one["mAP"] for one in saved])
+    assert f"{mean:.2f} ±" in done.out
+    assert all(len(one["trials"][0]["per_query"]) == 10 for one in saved)
+
+
+def test_the_newest_store_is_taken_and_named(store: Path, reid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(store.parent.parent)
+    done = reid("evaluate")
+    assert done.code == 0
+    assert "taking the newest store, runs/colour" in done.err
+
+
+def test_rerank_is_named_with_the_numbers(store: Path, reid) -> None:
+    done = reid("evaluate", store, "--rerank", "--k1", 4, "--k2", 2)
+    assert done.code == 0
+    assert "k-reciprocal re-ranking, k1=4 k2=2 lambda=0.3" in done.out
+
+
+def test_calibrate_prints_a_threshold_and_draws(people: Path, store: Path, reid) -> None:
+    done = reid("calibrate", store, "--far", "0.1", "--plot", people / "c.png")
+    assert done.code == 0
+    assert "threshold" in done.out
+    assert "20 pairs of one person, 80 of different people" not in done.err
+    with Image.open(people / "c.png") as picture:
+        assert picture.size[0] > 500
+
+
+def test_info_shows_writer_files_and_verifies(store: Path, reid) -> None:
+    done = reid("info", store, "--verify")
+    assert done.code == 0
+    assert "embeddings" in done.out
+    assert "baseline colour 1" in done.out
+    assert "as they were written" in done.out
+    raw = reid("info", store, "--json").out
+    assert json.loads(raw)["kind"] == "embeddings"
+
+
+def test_info_finds_a_changed_file(store: Path, reid) -> None:
+    shard = store / "shard-00000.arrow"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    done = reid("info", store, "--verify")
+    assert done.code == 2
+    assert "shard-00000.arrow has changed" in done.err
+
+
+def test_check_passes_and_fails_by_exit_code(people: Path, reid) -> None:
+    done = reid("data", "check", people, "--json", people / "report.json")
+    assert done.code == 0
+    assert json.loads((people / "report.json").read_text())["broken"] is False
+    (people / "0_1_0.png").write_bytes(b"not an image")
+    done = reid("data", "check", people)
+    assert done.code == 1
+    assert "0_1_0.png" in done.out
+    assert "BROKEN" in done.out
+
+
+def test_a_broken_image_stops_or_is_counted(people: Path, reid) -> None:
+    (people / "3_2_1.png").write_bytes((people / "3_2_1.png").read_bytes()[:60])
+    done = reid("baseline", people, "--kind", "colour", "--out", people / "c")
+    assert done.code == 2
+    assert "3_2_1.png" in done.err
+    assert "--skip-broken" in done.err
+    assert not list(people.glob("c*"))
+    done = reid("baseline", people, "--kind", "colour", "--out", people / "c", "--skip-broken")
+    assert done.code == 0
+    assert "left out 1 images" in done.out
+    assert len(EmbeddingStore.open(people / "c")) == 19
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "nowhere"], "nowhere: has no manifest.json"),
+        (["evaluate", "{store}", "--protocol", "rgb"], "has no protocol 'rgb'; it has rgb-to-rgb"),
+        (["data", "check", "market1501", "nowhere"], "nowhere: no such file or folder"),
+        (["data", "check", "market150", "."], "'market150' is not a kind of data set; did you mean market1501"),
+        (["data", "check", "msmt17", ".", "--set", "list_vall=train"], "did you mean 'list_val'"),
+        (["data", "check", "{people}", "--set", "x"], "expected OPTION=VALUE"),
+        (["baseline", "{people}", "--out", "{store}"], "already exists"),
+        (["calibrate", "{store}", "--far", "0.00001"], "needs at least 100000 pairs"),
+        (["teacher", "train"], "pip install 'reid-distill[cloud]'"),
+        (["evaluate", "--k1", "many"], "'many' is not a valid integer"),
+        (["nonsense"], "No such command 'nonsense'"),
+    ],
+)
+def test_errors_are_one_line_and_code_2(people: Path, store: Path, reid, words, message: str, monkeypatch) -> None:
+    monkeypatch.setattr("reid.extras.find_spec", lambda name: None if name == "torch" else object())
+    done = reid(*(word.format(store=store, people=people) for word in words))
+    assert done.code == 2
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert message in line
+    assert "Traceback" not in done.err
+
+
+def test_a_bug_keeps_its_traceback(people: Path) -> None:
+    script = (
+        "import sys; from reid.cli import main; import reid.datasets as d\n"
+        "def broken(spec): raise RuntimeError('a bug')\n"
+        "import reid.cli.options as o; o.open_dataset = broken\n"
+        f"sys.argv = ['reid', 'data', 'check', {str(people)!r}]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "a bug" in done.stderr
+
+
+@pytest.mark.parametrize("package", ["reid", "teacher", "distill", "export", "edge_runtime"])
+def test_every_package_runs_as_a_module(package: str) -> None:
+    done = subprocess.run([sys.executable, "-m", package, "--version"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.strip().endswith("0.1.0")
+
+
+def test_kinds_lists_all_and_shows_one(reid) -> None:
+    listed = reid("data", "kinds").out
+    assert {"market1501", "sysu", "manifest"} <= set(listed.split())
+    shown = reid("data", "kinds", "msmt17").out
+    assert "list_val" in shown
+    assert "mask_train_v2" in shown
