@@ -17,6 +17,9 @@ Keys = NDArray[np.int64]
 TILE = 2048
 """Rows and columns of a tile: 16 MB of similarities, enough for a full-speed matrix product."""
 
+_STRIP = 64
+"""Rows of a tile that are looked at together."""
+
 _GROUPS_PER_NEIGHBOUR = 6
 _NOTHING = np.iinfo(np.int64).min
 
@@ -56,12 +59,34 @@ def nearest(features: Floats, k: int, *, tile: int = TILE, progress: bool = Fals
         height, width = rows.stop - rows.start, columns.stop - columns.start
         scores = room[: height * width].reshape(height, width)
         np.matmul(features[rows], features[columns].T, out=scores)
-        best.offer_to_rows(rows, scores, columns.start)
-        np.minimum(least[rows], scores.min(axis=1), out=least[rows])
-        if rows != columns:
-            best.offer_to_columns(columns, scores, rows.start)
-            np.minimum(least[columns], scores.min(axis=0), out=least[columns])
+        mirrored = rows != columns
+        floors = best.floor(rows, scores), best.floor(columns, scores.T) if mirrored else None
+        for_rows, for_columns = _scan(scores, *floors, least[rows], least[columns])
+        best.offer_to_rows(rows, scores, for_rows, columns.start)
+        if mirrored:
+            best.offer_to_columns(columns, scores, for_columns, rows.start)
     return Neighbours(*best.result(), least)
+
+
+def _scan(
+    scores: Floats, row_floor: Floats, column_floor: Floats | None, row_least: Floats, column_least: Floats
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which entries of a tile are above their row's floor, which above their column's; positions in the flat tile.
+
+    `row_least` and `column_least` are lowered to what is seen; the columns' are left alone if they have no floor. The
+    tile is passed over in strips that stay in the cache: reading it is what costs.
+    """
+    for_rows, for_columns = [], []
+    for start in range(0, len(scores), _STRIP):
+        strip = scores[start : start + _STRIP]
+        here = slice(start, start + len(strip))
+        offset = start * scores.shape[1]
+        for_rows.append(np.flatnonzero(strip > row_floor[here, None]) + offset)
+        np.minimum(row_least[here], strip.min(axis=1), out=row_least[here])
+        if column_floor is not None:
+            for_columns.append(np.flatnonzero(strip > column_floor) + offset)
+            np.minimum(column_least, strip.min(axis=0), out=column_least)
+    return np.concatenate(for_rows), np.concatenate(for_columns or for_rows)
 
 
 def _upper_tiles(n: int, tile: int) -> Iterator[tuple[slice, slice]]:
@@ -85,21 +110,18 @@ class _Best:
         self._keys: Keys = np.full((n, k), _NOTHING, dtype=np.int64)
         self._floor: Floats = np.full(n, -np.inf, dtype=np.float32)
 
-    def offer_to_rows(self, rows: slice, scores: Floats, first: int) -> None:
-        """Take what is good enough of `scores` [rows, columns]; the columns are numbered from `first`."""
+    def floor(self, rows: slice, scores: Floats) -> Floats:
+        """What an entry of `scores` [rows, columns] must be above to be worth an offer."""
         floor = self._floor[rows]
-        if np.isneginf(floor).any():
-            floor = np.maximum(floor, _bound(scores, self._k))
-        chosen = np.flatnonzero(scores > floor[:, None])
+        return np.maximum(floor, _bound(scores, self._k)) if np.isneginf(floor).any() else floor
+
+    def offer_to_rows(self, rows: slice, scores: Floats, chosen: NDArray[np.int64], first: int) -> None:
+        """Offer the chosen entries of `scores` [rows, columns] to their rows; the columns count from `first`."""
         row, column = np.divmod(chosen, scores.shape[1])
         self._merge(rows, row, _keys(scores.ravel()[chosen], column + first))
 
-    def offer_to_columns(self, columns: slice, scores: Floats, first: int) -> None:
-        """The same with the sides exchanged: `scores` [rows, columns], the rows are numbered from `first`."""
-        floor = self._floor[columns]
-        if np.isneginf(floor).any():
-            floor = np.maximum(floor, _bound(scores.T, self._k))
-        chosen = np.flatnonzero(scores > floor)
+    def offer_to_columns(self, columns: slice, scores: Floats, chosen: NDArray[np.int64], first: int) -> None:
+        """Offer the chosen entries of `scores` [rows, columns] to their columns; the rows count from `first`."""
         row, column = np.divmod(chosen, scores.shape[1])
         keys = _keys(scores.ravel()[chosen], row + first)
         order = np.argsort(column.astype(np.uint16), kind="stable")

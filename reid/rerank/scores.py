@@ -98,10 +98,10 @@ class ReRanked:
         first = np.repeat(np.arange(len(scores)) * scores.shape[1], lengths)
         cells = np.repeat(first, counts) + self._described.columns[at]
         smaller = np.minimum(np.repeat(self._encoded.values[mine], counts), self._described.values[at])
-        overlap = np.bincount(cells, weights=smaller, minlength=scores.size)
-        reached = np.flatnonzero(overlap)
-        overlap = overlap[reached]
-        scores.reshape(-1)[reached] += (1 - self._lambda) * (overlap / (2 - overlap))
+        overlap = np.bincount(cells, weights=smaller, minlength=scores.size)[cells]
+        # A cell that is reached several times gets the same value as often: all are read before any is written.
+        flat = scores.reshape(-1)
+        flat[cells] = flat[cells] + (1 - self._lambda) * (overlap / (2 - overlap))
 
     def _batches(self, rows: slice) -> Iterator[slice]:
         """Cut queries into runs, of one at least, that stay within `_CELLS` compared entries and touched scores."""
