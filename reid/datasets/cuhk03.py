@@ -15,7 +15,6 @@ from reid.dataset import Dataset, count_people, count_samples
 from reid.datasets.cuhk03_mat import CONFIG, MAT, extract, read_split
 from reid.datasets.folders import contents, image_files, sample_id
 from reid.datasets.kind import Kind, Option
-from reid.datasets.market1501 import AP_NOTE
 from reid.datasets.market_style import NAME
 from reid.errors import UserError
 from reid.modality import Modality
@@ -60,7 +59,7 @@ def load(root: Path, options: Mapping[str, str]) -> Dataset:
         query_splits=(Split.QUERY,),
         gallery_splits=(Split.GALLERY,),
         drop=Drop.SAME_CAMERA,
-        notes=(f"CUHK03-NP (767/700), {boxes} boxes, not the 20 classic splits", AP_NOTE),
+        notes=(f"CUHK03-NP (767/700), {boxes} boxes, not the 20 classic splits",),
         source="github.com/zhunzhong07/person-re-ranking CUHK03-NP/README.md",
     )
     return Dataset("cuhk03", folder, tuple(samples), (protocol,), counts, dict(options))

@@ -11,7 +11,6 @@ from pathlib import Path
 from reid.dataset import Count, Dataset, count_people, count_samples
 from reid.datasets.folders import find_folder
 from reid.datasets.kind import Kind
-from reid.datasets.market1501 import AP_NOTE
 from reid.datasets.market_style import read_folder
 from reid.modality import Modality
 from reid.protocol import Drop, cross_modal
@@ -51,7 +50,7 @@ def load(root: Path, options: Mapping[str, str]) -> Dataset:
         query_splits=(Split.QUERY,),
         gallery_splits=(Split.GALLERY,),
         drop=Drop.SAME_CAMERA,
-        notes=(AP_NOTE, "withdrawn data set"),
+        notes=("withdrawn data set",),
         source="fast-reid evaluation/rank.py, torchreid metrics/rank.py",
     )
     return Dataset("dukemtmc", folder, samples, (protocol,), counts, dict(options), warnings=(WITHDRAWN,))

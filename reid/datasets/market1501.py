@@ -16,7 +16,6 @@ from reid.sample import Sample, Split
 
 TITLE = "Market-1501"
 TRAIN, QUERY, GALLERY, DISTRACTORS = "bounding_box_train", "query", "bounding_box_test", "images"
-AP_NOTE = "AP: plain mean of the precision at each hit, as in every toolbox (the original script is trapezoidal)"
 
 
 def load(root: Path, options: Mapping[str, str]) -> Dataset:
@@ -31,7 +30,7 @@ def load(root: Path, options: Mapping[str, str]) -> Dataset:
     train, _ = read_folder(folder / TRAIN, folder, Split.TRAIN)
     query, _ = read_folder(folder / QUERY, folder, Split.QUERY)
     gallery, junk = read_folder(folder / GALLERY, folder, Split.GALLERY)
-    notes = [AP_NOTE, f"{junk} junk images (person -1) left out of the gallery"]
+    notes = [f"{junk} junk images (person -1) left out of the gallery"]
     counts = [
         count_samples(train, "train images", 12_936),
         count_people(train, "train people", 751),

@@ -10,7 +10,6 @@ from reid.dataset import Count, Dataset, count_people, count_samples
 from reid.datasets.folders import contents
 from reid.datasets.kind import Kind, Option
 from reid.datasets.lists import Entry, read_entries
-from reid.datasets.market1501 import AP_NOTE
 from reid.errors import UserError
 from reid.modality import Modality
 from reid.protocol import Drop, Protocol, cross_modal
@@ -116,7 +115,7 @@ def _protocol(release: Release, use: str) -> Protocol:
         query_splits=(Split.QUERY,),
         gallery_splits=(Split.GALLERY,),
         drop=Drop.SAME_CAMERA,
-        notes=(f"MSMT17 {release.name}", LIST_VAL[use], AP_NOTE),
+        notes=(f"MSMT17 {release.name}", LIST_VAL[use]),
         source="fast-reid evaluation/rank.py, torchreid metrics/rank.py",
     )
 
