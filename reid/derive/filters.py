@@ -90,8 +90,8 @@ def guided(guide: Plane, plane: Plane, radius: int, eps: float) -> Plane:
     mean_guide, mean_plane = box(guide, radius), box(plane, radius)
     variance = box(guide * guide, radius) - mean_guide * mean_guide
     covariance = box(guide * plane, radius) - mean_guide * mean_plane
-    slope: Plane = covariance / (np.maximum(variance, 0) + np.float32(eps))
-    offset: Plane = mean_plane - slope * mean_guide
+    slope = np.asarray(covariance / (np.maximum(variance, 0) + np.float32(eps)), dtype=np.float32)
+    offset = mean_plane - slope * mean_guide
     return box(slope, radius) * guide + box(offset, radius)
 
 
@@ -104,9 +104,9 @@ def gradient(plane: Plane) -> tuple[Plane, Plane]:
     dx = padded[..., :, 2:] - padded[..., :, :-2]
     dy = padded[..., 2:, :] - padded[..., :-2, :]
     three, ten = np.float32(3 / 32), np.float32(10 / 32)
-    gx: Plane = ten * dx[..., 1:-1, :] + three * (dx[..., :-2, :] + dx[..., 2:, :])
-    gy: Plane = ten * dy[..., :, 1:-1] + three * (dy[..., :, :-2] + dy[..., :, 2:])
-    return gx, gy
+    gx = ten * dx[..., 1:-1, :] + three * (dx[..., :-2, :] + dx[..., 2:, :])
+    gy = ten * dy[..., :, 1:-1] + three * (dy[..., :, :-2] + dy[..., :, 2:])
+    return np.asarray(gx, dtype=np.float32), np.asarray(gy, dtype=np.float32)
 
 
 def resize(plane: Plane, height: int, width: int, filter_: Image.Resampling = Image.Resampling.BICUBIC) -> Plane:

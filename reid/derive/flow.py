@@ -105,4 +105,5 @@ class Displaced:
 
     def look(self, offset: NDArray[np.int32]) -> Plane:
         """[H, W] the plane's values at each pixel plus `offset`."""
-        return np.take(self._flat, self._here + offset, mode="clip")
+        seen: Plane = np.take(self._flat, np.add(self._here, offset, dtype=np.int32), mode="clip")
+        return seen

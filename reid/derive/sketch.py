@@ -166,9 +166,9 @@ def _faint_response(colours: Plane, mask: Plane, hand: Hand, unit: float) -> Pla
         mask: [H, W] the person.
     """
     red, blue, person = _difference(np.stack([colours[1], colours[2], mask]), hand.width * unit)
-    colour: Plane = np.maximum(np.abs(red), np.abs(blue))
-    colour *= np.float32(0.45)
-    return colour + np.float32(0.25 * hand.outline) * np.maximum(person, 0)
+    colour = np.maximum(np.abs(red), np.abs(blue))
+    outline = np.float32(0.25 * hand.outline) * np.maximum(person, 0)
+    return np.asarray(np.float32(0.45) * colour + outline, dtype=np.float32)
 
 
 def _soft_threshold(response: Plane, on_person: Plane, hand: Hand) -> Plane:
