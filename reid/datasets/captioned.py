@@ -103,7 +103,8 @@ def _kind(
 def _load(
     spec: CaptionedSet, name: str, title: str, views: tuple[Modality, ...], root: Path, options: Mapping[str, str]
 ) -> Dataset:
-    folder = find_folder(root, (spec.title, title, spec.name, name), (IMAGES,), title)
+    names = (spec.title, f"Tri-{spec.title}") if views else (spec.title,)
+    folder = find_folder(root, names, (IMAGES,), title)
     file = next((folder / f for f in spec.annotations if (folder / f).is_file()), None)
     if file is None:
         raise UserError(f"{folder}: expected {' or '.join(spec.annotations)} in it, found {contents(folder)}")

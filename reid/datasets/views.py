@@ -54,17 +54,14 @@ def find_views(images: Path, modality: Modality, named: str = "") -> Path | None
     Raises:
         UserError: the folder that the user named does not exist.
     """
-    if named:
-        folder = images.parent / named
-        if not folder.is_dir():
-            raise UserError(
-                f"option {modality}={named}: no such folder; expected {modality} views named as in {images}"
-            )
-        return folder
+    holder = Path(named) if named else images.parent
+    if not holder.is_dir():
+        raise UserError(f"option {modality}={named}: no such folder; expected {modality} views named as in {images}")
     # Compared with the names as they are spelled, so that ids are equal on file systems that ignore case.
-    present = {entry.name for entry in images.parent.iterdir() if entry.is_dir()}
+    present = {entry.name for entry in holder.iterdir() if entry.is_dir()}
     names = [images.name + suffix for suffix in READ_SUFFIXES[modality]]
-    return next((images.with_name(name) for name in names if name in present), None)
+    found = next((holder / name for name in names if name in present), None)
+    return holder if found is None and named else found
 
 
 def require_views(images: Path, modality: Modality, named: str = "") -> Path:
