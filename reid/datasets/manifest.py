@@ -22,14 +22,15 @@ import difflib
 import json
 import os
 import posixpath
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from reid.artifact import PARTIAL
 from reid.dataset import Dataset
 from reid.datasets.folders import contents
 from reid.datasets.kind import Kind
@@ -41,7 +42,8 @@ from reid.sample import Sample, Split
 FILES = ("samples.jsonl", "samples.csv")
 COLUMNS = ("image", "text", "person_id", "camera_id", "modality", "split", "sample_id", "source_id")
 Row = dict[str, str]
-"""One row: the keys that it gives, with their values as strings; empty ones are left out (but see source_id)."""
+"""One row: the keys that it gives, with their values as strings. Empty ones are left out, except for JSONL's source_id
+and text, where "" says something: no source, and a sentence that is empty (for `check` to find)."""
 
 
 def load(root: Path, options: Mapping[str, str]) -> Dataset:
@@ -73,39 +75,35 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> int:
 
     Args:
         path: of the file, usually `samples.jsonl` in the folder that holds the images.
-        samples: each with a person and, if it is a text, a sentence that is not empty.
+        samples: each has an image or a sentence, not both.
 
     Returns:
         How many samples were written.
 
     Raises:
-        ValueError: a sample that a manifest cannot express.
+        UserError: the file cannot be written.
+        ValueError: a sample that a manifest cannot express: no person, or an empty string for a camera or a source.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    partial, count = Path(name), 0
+    partial, count = path.with_name(path.name + PARTIAL), 0
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="\n") as stream:
             for sample in samples:
                 stream.write(json.dumps(_row_of(sample, path.parent), ensure_ascii=False) + "\n")
                 count += 1
             stream.flush()
             os.fsync(stream.fileno())
-        partial.chmod(0o666 & ~_umask())
         partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or type(error).__name__})") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return count
 
 
 def _row_of(s: Sample, folder: Path) -> Row:
-    if (
-        not s.person_id
-        or s.camera_id == ""
-        or s.source_id == ""
-        or (s.image is None) == (s.text is None)
-        or s.text == ""
-    ):
+    if not (s.sample_id and s.person_id) or "" in (s.camera_id, s.source_id) or (s.image is None) == (s.text is None):
         raise ValueError(f"sample {s.sample_id} does not fit into a manifest: {s}")
     row: Row = {}
     if s.image is not None:
@@ -122,13 +120,6 @@ def _row_of(s: Sample, folder: Path) -> Row:
     elif s.source_id is not None and s.source_id != (s.sample_id if s.image is not None else None):
         row["source_id"] = s.source_id
     return row
-
-
-def _umask() -> int:
-    """mkstemp makes files that only their owner reads; a data set is for whom the user's umask says."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _find(root: Path) -> Path:
@@ -177,7 +168,7 @@ def _strings(raw: dict[str, Any], file: Path, number: int) -> Row:
     for key, value in raw.items():
         if type(value) is int:
             value = str(value)
-        if value is None or (value == "" and key != "source_id"):
+        if value is None or (value == "" and key not in ("source_id", "text")):
             continue
         if not isinstance(value, str):
             raise UserError(f"{file}, line {number}: {key} is {json.dumps(value)[:80]}; expected a string")
@@ -237,7 +228,6 @@ class _Builder:
         modality = self._modality(row, line)
         text = row.get("text")
         if modality is Modality.TEXT:
-            assert text is not None
             source = row.get("source_id") or None
             sample_id = row.get("sample_id") or self._number(source or row["person_id"])
             self._append(
@@ -245,7 +235,7 @@ class _Builder:
             )
             return
         image_id = self._add_image(row, modality, split, line)
-        if text is not None:
+        if text:
             caption_id = self._number(image_id)
             self._append(
                 Sample(caption_id, row["person_id"], Modality.TEXT, split, text=text, source_id=image_id), line
@@ -258,7 +248,7 @@ class _Builder:
         path = self._folder / row["image"]
         sample = Sample(image_id, row["person_id"], modality, split, row.get("camera_id"), path, None, source)
         at = self._image_at.get(image_id)
-        if at is not None and "text" in row:
+        if at is not None and row.get("text"):
             if self.samples[at] == sample:
                 return image_id
             raise UserError(
@@ -286,7 +276,7 @@ class _Builder:
             if modality is Modality.TEXT:
                 raise UserError(f"{self._where(line)}: modality text, but there is an image; name the image's modality")
             return modality or Modality.RGB
-        if "text" not in row:
+        if not row.get("text") and (modality is not Modality.TEXT or "text" not in row):
             raise UserError(f"{self._where(line)}: neither image nor text; every row needs one of them")
         if modality not in (None, Modality.TEXT):
             raise UserError(f"{self._where(line)}: modality {modality}, but there is no image")
