@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from reid.artifact import MANIFEST
 from reid.dataset import Dataset
 from reid.embeddings import StoreWriter
 from reid.errors import UserError
@@ -95,6 +96,7 @@ def write_baseline(
         writer=writer,
         protocols=dataset.protocols,
         dataset=source,
+        parents=[dataset.root] if (dataset.root / MANIFEST).is_file() else [],
         dtype="float32",
     ) as plan:
         for shard in tqdm(plan.pending(), desc=name, unit=" shards", delay=2, disable=not progress):

@@ -78,6 +78,15 @@ def resolve(protocol: Protocol, table: SampleTable) -> Iterator[Trial]:
         )
 
 
+def applies(protocol: Protocol, table: SampleTable) -> bool:
+    """Whether the samples of `table` give the protocol queries and a gallery."""
+    try:
+        next(resolve(protocol, table))
+    except UserError:
+        return False
+    return True
+
+
 def draw(sampling: Sampling, table: SampleTable, rows: Ints, seed: int) -> Ints:
     """Rows of a random subset, `sampling.per_camera` of each (person, camera), in the order they are drawn.
 

@@ -29,7 +29,7 @@ def baseline(
     from reid.baselines import write_baseline
 
     dataset = read_data(data, settings)
-    broken = write_baseline(dataset, kind, out, source=spec_of(dataset), seed=seed, skip_broken=skip_broken)
+    broken = write_baseline(dataset, kind, out, source=spec_of(data, settings), seed=seed, skip_broken=skip_broken)
     if broken:
         click.echo(f"left out {broken} images that do not decode")
     click.echo(f"wrote {out}")

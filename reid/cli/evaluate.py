@@ -12,10 +12,12 @@ import click
 from reid.artifact import write_text
 from reid.cli.options import open_stores
 from reid.dataset import find_protocol
+from reid.datasets import open_dataset
 from reid.embeddings import EmbeddingStore
 from reid.evaluation import Evaluation, Scorer, evaluate, format_table, mean_row
 from reid.protocol import Protocol
 from reid.similarity import CosineScores
+from reid.trials import applies
 
 
 @click.command("evaluate")
@@ -63,10 +65,12 @@ def evaluate_command(
     if save is not None:
         _save(results, save)
     if rank_lists is not None:
-        from reid.rank_lists import draw
+        from reid.rank_lists import draw_rank_lists
 
         store, result = results[0]
-        draw(store, result, rank_lists, scorer=scorer, data=data, queries=queries)
+        dataset = open_dataset(data or store.manifest.details["dataset"])
+        picture = draw_rank_lists(result, store.table, store.embeddings(), dataset, scorer=scorer, queries=queries)
+        picture.save(rank_lists)
         click.echo(f"wrote {rank_lists}")
 
 
@@ -78,9 +82,13 @@ def _scorer(k1: int, k2: int, weight: float, squared_twice: bool) -> tuple[Score
 
 
 def _protocols(store: EmbeddingStore, names: Sequence[str], every: bool) -> list[Protocol]:
-    if every:
-        return list(store.protocols)
-    return [find_protocol(store.protocols, name, str(store.path)) for name in names or (None,)]
+    if not every:
+        return [find_protocol(store.protocols, name, str(store.path)) for name in names or (None,)]
+    usable = [protocol for protocol in store.protocols if applies(protocol, store.table)]
+    left_out = [protocol.name for protocol in store.protocols if protocol not in usable]
+    if left_out:
+        click.echo(f"{store.path} lacks the samples for {', '.join(left_out)}", err=True)
+    return usable or [find_protocol(store.protocols, None, str(store.path))]
 
 
 def _print(results: Sequence[tuple[EmbeddingStore, Evaluation]]) -> None:

@@ -60,7 +60,6 @@ def open_stores(paths: Sequence[Path]) -> list[EmbeddingStore]:
     return [EmbeddingStore.open(path) for path in paths]
 
 
-def spec_of(dataset: Dataset) -> str:
-    """The data set as `KIND:ROOT?option=value`, which `open_dataset` reads again."""
-    query = "&".join(f"{name}={value}" for name, value in dataset.options.items())
-    return f"{dataset.kind}:{dataset.root}" + (f"?{query}" if query else "")
+def spec_of(data: Sequence[str], settings: Sequence[str] = ()) -> str:
+    """What the user called the data set, as `KIND:ROOT?option=value` or a path, which `open_dataset` reads again."""
+    return ":".join(data) + ("?" + "&".join(settings) if settings else "")

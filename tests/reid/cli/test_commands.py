@@ -55,6 +55,48 @@ def test_from_folder_to_scores(people: Path, store: Path, reid) -> None:
     assert "100.00  100.00  100.00" not in done.out
 
 
+def test_all_leaves_out_what_the_store_cannot_serve_and_says_so(store: Path, reid) -> None:
+    done = reid("evaluate", store, "--all")
+    assert done.code == 0
+    assert "lacks the samples for text-to-rgb" in done.err
+    assert "rgb-to-rgb" in done.out
+
+
+def test_rank_lists_are_drawn_from_the_images(people: Path, store: Path, reid) -> None:
+    done = reid("evaluate", store, "--rank-lists", people / "ranks.png", "--queries", 3)
+    assert done.code == 0, done.err
+    with Image.open(people / "ranks.png") as picture:
+        assert picture.height > 3 * 160
+    (people / "samples.jsonl").rename(people / "moved.jsonl")
+    done = reid("evaluate", store, "--rank-lists", people / "again.png")
+    assert done.code == 2
+    assert not (people / "again.png").exists()
+    done = reid("evaluate", store, "--rank-lists", people / "again.png", "--data", people / "moved.jsonl")
+    assert done.code == 0, done.err
+
+
+def test_a_contact_sheet_shows_the_people_asked_for(people: Path, reid) -> None:
+    done = reid("data", "show", people, "--out", people / "sheet.png", "--person", 3, "--person", 1, "--compare")
+    assert done.code == 0, done.err
+    one = reid("data", "show", people, "--out", people / "one.png", "--person", 3)
+    assert one.code == 0
+    with Image.open(people / "sheet.png") as two_rows, Image.open(people / "one.png") as one_row:
+        assert two_rows.height > one_row.height
+    assert reid("data", "show", people, "--out", people / "x.png", "--person", "nobody").code == 2
+
+
+def test_derived_views_are_written_beside_and_found_again(people: Path, reid) -> None:
+    done = reid("data", "derive", people, "--sketch-style", "xdog")
+    assert done.code == 2
+    assert "xdog" in done.err
+    done = reid("data", "derive", people)
+    assert done.code == 0, done.err
+    assert "40 views written" in done.out
+    assert "40 were there already" in reid("data", "derive", people).out
+    checked = reid("data", "check", people / "samples-derived.jsonl")
+    assert checked.code == 0, checked.out
+
+
 def test_colour_leaves_out_text_and_random_does_not(people: Path, store: Path, reid) -> None:
     assert len(EmbeddingStore.open(store)) == 20
     reid("baseline", people, "--out", people / "random")
