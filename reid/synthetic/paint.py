@@ -1,0 +1,77 @@
+"""From strips to a picture: surface colours, light, and one strip laid over the other."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reid.synthetic.angles import azimuth_columns
+from reid.synthetic.atlas import Atlas
+from reid.synthetic.figure import Figure
+from reid.synthetic.raster import Pixels, fill
+from reid.synthetic.view import Strips
+
+Float = NDArray[np.float32]
+_F = np.float32
+
+
+@lru_cache(maxsize=1024)
+def _tiles(
+    figure_parts: tuple[tuple[str, tuple[float, float]], ...], first: tuple[int, ...], rows: tuple[int, ...]
+) -> tuple[Float, Float]:
+    low = np.array([f + r * share[0] for (_, share), f, r in zip(figure_parts, first, rows, strict=True)], dtype=_F)
+    size = np.array(
+        [r * (share[1] - share[0]) - 0.01 for (_, share), r in zip(figure_parts, rows, strict=True)], dtype=_F
+    )
+    return low, size
+
+
+def surface(figure: Figure, atlas: Atlas, strips: Strips, pixels: Pixels) -> NDArray[np.int32]:
+    """Which texel each pixel shows: int32 [N], index into a plane of the atlas."""
+    key = tuple((part.tile, part.rows) for part in figure.parts)
+    low, size = _tiles(key, tuple(atlas.first_row[t] for t, _ in key), tuple(atlas.rows[t] for t, _ in key))
+    columns = atlas.columns
+    turn = np.array([round(yaw * columns / 360) for yaw in strips.yaw], dtype=np.int32)
+    row = (low[strips.part][pixels.strip] + pixels.along * size[strips.part][pixels.strip]).astype(np.int32)
+    offset = azimuth_columns(columns)[(pixels.across * _F(255) + _F(255.5)).astype(np.int32)]
+    column = (offset - turn[pixels.strip]) & np.int32(columns - 1)
+    return row * np.int32(columns) + column
+
+
+def rasterise(strips: Strips, height: int, width: int) -> Pixels:
+    """The pixels of all strips in a picture of this size."""
+    return fill(
+        strips.x0,
+        strips.y0,
+        strips.x1,
+        strips.y1,
+        strips.half,
+        strips.middle,
+        strips.bulge,
+        strips.rounded,
+        height,
+        width,
+    )
+
+
+def lay(picture: Float, pixels: Pixels, colours: Float) -> None:
+    """Lay strips over a picture in their order.
+
+    Args:
+        picture: float32 [C, H, W], changed in place.
+        pixels: of P strips.
+        colours: float32 [C, N], one per pixel of the strips.
+    """
+    channels = picture.shape[0]
+    for first, last, top, bottom, left, right in pixels.windows:
+        if first == last:
+            continue
+        high, wide = bottom - top, right - left
+        below = picture[:, top:bottom, left:right]
+        above = colours[:, first:last].reshape(channels, high, wide)
+        cover = pixels.coverage[first:last].reshape(high, wide)
+        step = above - below
+        step *= cover
+        below += step
