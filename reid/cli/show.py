@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +21,8 @@ from reid.errors import UserError
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The PNG to write.")
 @click.option("--people", default=6, show_default=True, help="How many people, chosen by --seed.")
 @click.option("--person", "named", multiple=True, help="This person instead; repeatable.")
+@click.option("--alike", is_flag=True, help="The most alike people of each family of look-alikes (synthetic people).")
+@click.option("--attributes", is_flag=True, help="Show what people.json says of each person (synthetic people).")
 @click.option("--compare", is_flag=True, help="Underline the words that tell the people shown from each other.")
 @click.option("--seed", default=0, show_default=True, help="Which people and which of their images.")
 @click.option("--height", default=160, show_default=True, help="Height of an image in pixels.")
@@ -29,6 +34,8 @@ def show(
     out: Path,
     people: int,
     named: tuple[str, ...],
+    alike: bool,
+    attributes: bool,
     compare: bool,
     seed: int,
     height: int,
@@ -39,15 +46,18 @@ def show(
     from reid.pictures import contact_sheet
 
     dataset = read_data(data, settings)
+    told = _told(dataset, required=alike or attributes)
+    if alike:
+        named = _lookalikes(told, people)
     picture = contact_sheet(
         dataset.samples,
         people=named or people,
         seed=seed,
         height=height,
         columns=columns,
-        attributes=_attributes(dataset),
+        attributes=_in_words(told) if attributes else None,
         title=f"{dataset.kind}: {dataset.root.name}",
-        mark_differences=compare,
+        mark_differences=compare or alike,
         skip_broken=skip_broken,
     )
     try:
@@ -57,10 +67,41 @@ def show(
     click.echo(f"wrote {out}, {picture.width} x {picture.height}")
 
 
-def _attributes(dataset: Dataset) -> dict[str, dict[str, str]] | None:
+_NOT_SEEN = ("number", "family", "split", "sketched_by", "grain")
+"""Entries of people.json that are not attributes of a person."""
+
+
+def _told(dataset: Dataset, *, required: bool) -> dict[str, dict[str, Any]]:
     """What `people.json` beside the images says of each person; synthetic data sets have one."""
     path = dataset.root / "people.json"
-    if not path.is_file():
-        return None
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    return {person: {k: str(v) for k, v in told.items() if v} for person, told in raw.items()}
+    if path.is_file():
+        told: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return told
+    if required:
+        raise UserError(f"{path}: no such file; only data sets of `reid data synth` say what their people wear")
+    return {}
+
+
+def _in_words(told: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """person -> attribute -> words, without what is absent."""
+    absent = ("None", "none", "False", "")
+    words = {p: {k: str(v) for k, v in attributes.items() if k not in _NOT_SEEN} for p, attributes in told.items()}
+    return {person: {k: v for k, v in row.items() if v not in absent} for person, row in words.items()}
+
+
+def _lookalikes(told: dict[str, dict[str, Any]], people: int) -> tuple[str, ...]:
+    """Up to `people` ids: of each family its two most alike members, the most alike pairs first."""
+    families: dict[Any, list[str]] = defaultdict(list)
+    for person, attributes in told.items():
+        families[attributes["family"]].append(person)
+    pairs = []
+    for members in families.values():
+        if len(members) > 1:
+            pairs.append(min((_difference(told[a], told[b]), a, b) for a, b in combinations(members, 2)))
+    if not pairs:
+        raise UserError("--alike: there are no look-alikes among these people; make more people or raise --lookalikes")
+    return tuple(person for _, *pair in sorted(pairs)[: max(1, people // 2)] for person in pair)
+
+
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> int:
+    return sum(one[key] != other[key] for key in one if key not in _NOT_SEEN)

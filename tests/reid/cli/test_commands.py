@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reid.artifact import read_manifest
 from reid.embeddings import EmbeddingStore
 
 
@@ -239,3 +240,39 @@ def test_kinds_lists_all_and_shows_one(reid) -> None:
     shown = reid("data", "kinds", "msmt17").out
     assert "list_val" in shown
     assert "mask_train_v2" in shown
+
+
+@pytest.fixture
+def synthetic(tmp_path: Path, reid) -> Path:
+    """Twelve synthetic people seen by two cameras."""
+    out = tmp_path / "people"
+    done = reid("data", "synth", out, "--people", 12, "--cameras", 2, "--per-camera", 1, "--lookalikes", 1)
+    assert done.code == 0, done.err
+    return out
+
+
+def test_synthetic_people_are_a_checked_artifact_with_lineage(synthetic: Path, reid) -> None:
+    assert reid("data", "check", synthetic).code == 0
+    store = synthetic.parent / "runs" / "random"
+    assert reid("baseline", synthetic, "--out", store).code == 0
+    done = reid("info", store)
+    assert f"from dataset {read_manifest(synthetic).sha256[:12]}" in done.out
+    assert "(not here)" not in done.out
+    assert reid("info", synthetic, "--verify").code == 0
+    done = reid("evaluate", store, "--all")
+    assert {"rgb-to-rgb", "ir-to-rgb", "sketch-to-rgb", "text-to-rgb"} <= set(done.out.split())
+
+
+def test_lookalikes_are_shown_side_by_side(synthetic: Path, reid) -> None:
+    done = reid(
+        "data", "show", synthetic, "--alike", "--people", 4, "--attributes", "--out", synthetic.parent / "a.png"
+    )
+    assert done.code == 0, done.err
+    with Image.open(synthetic.parent / "a.png") as picture:
+        assert picture.height > 4 * 160
+
+
+def test_lookalikes_need_people_json(people: Path, reid) -> None:
+    done = reid("data", "show", people, "--alike", "--out", people / "a.png")
+    assert done.code == 2
+    assert "people.json: no such file" in done.err
