@@ -45,8 +45,17 @@ def figure_mask(rgb: Plane) -> Plane:
         figure, ground = _colour_densities(bins, np.stack([mask, 1 - mask]))
         support = prior * figure[bins]
         mask = support / (support + (1 - prior) * ground[bins])
-    mask = guided(colours[0], mask, max(2, rows // 24), 4e-3)
+    mask = guided(_contrast(colours, mask), mask, max(2, rows // 24), 1e-2)
     return np.clip(resize(np.clip(mask, 0, 1).astype(np.float32), height, width), 0, 1)
+
+
+def _contrast(colours: Plane, mask: Plane) -> Plane:
+    """The one mixture of `colours` ([3, H, W]) in which figure and ground differ most in the mean: [H, W], gap 1."""
+    figure = (colours * mask).sum(axis=(1, 2)) / mask.sum()
+    ground = (colours * (1 - mask)).sum(axis=(1, 2)) / (1 - mask).sum()
+    gap = figure - ground
+    # Figure and ground of one colour: the floor keeps noise from being blown up to an edge.
+    return np.asarray(np.tensordot(gap, colours, 1) / np.maximum((gap * gap).sum(), np.float32(0.01)), dtype=np.float32)
 
 
 def _colour_densities(bins: NDArray[np.int64], weights: Plane) -> Plane:

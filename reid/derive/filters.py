@@ -74,13 +74,13 @@ def box(plane: Plane, radius: int) -> Plane:
 
 
 def guided(guide: Plane, plane: Plane, radius: int, eps: float) -> Plane:
-    """`plane` ([..., H, W]) smoothed where `guide` ([H, W]) is flat and kept where `guide` has edges.
+    """`plane` ([..., H, W]) smoothed where `guide` is flat and kept where `guide` has edges.
 
     q = mean(a) * I + mean(b), a = cov(I, p) / (var(I) + eps), b = mean(p) - a * mean(I) over windows of `radius`.
     With guide = plane it is a denoiser like the bilateral filter, without its cost.
 
     Args:
-        guide: I.
+        guide: I, [H, W] for all planes, or of the shape of `plane`: each plane with a guide of its own.
         plane: p, one or more planes.
         radius: of the window in pixels.
         eps: squared contrast of `guide` below which a window counts as flat.

@@ -100,7 +100,7 @@ def infrared(
     person = figure_mask(photo)
     colours = opponent(photo)
     # One garment, one colour: the guided filter flattens folds and noise but keeps the borders of garments.
-    flat = guided(colours[0], colours, max(1, round(2.5 * unit)), 0.06**2)
+    flat = guided(colours, colours, max(1, round(2.5 * unit)), 0.06**2)
     floor = np.float32(0.12)
     fold = np.clip(np.log((colours[0] + floor) / (np.maximum(flat[0], 0) + floor)), -0.6, 0.6)
     # In near-black cloth most of it is compression noise, which brightening would turn into glitter.
@@ -143,8 +143,8 @@ def _reflectance(flat: Plane, skin: Plane, rng: np.random.Generator) -> Plane:
     response = np.zeros_like(luma)
     for (a, b, c), phase in zip(waves, phases, strict=True):
         response += np.cos(a * luma + certain * (b * red + c * blue) + phase)
-    transparency = 1 / (1 + np.exp(np.float32(-1.6) * response - np.float32(0.3)))
-    fibre = np.float32(rng.uniform(0.55, 0.8)) + np.float32(0.1) * np.cos(waves[0, 1] * red + waves[0, 2] * blue)
+    transparency = 1 / (1 + np.exp(np.float32(-2.2) * response - np.float32(rng.normal(0.2, 0.6))))
+    fibre = np.float32(rng.uniform(0.5, 0.85)) + np.float32(0.1) * np.cos(waves[0, 1] * red + waves[0, 2] * blue)
     tone = luma + transparency * (fibre - luma)
     # Foliage: the red edge of chlorophyll. Green minus luma follows from the luma weights.
     green = (np.float32(-0.299) * red - np.float32(0.114) * blue) / np.float32(0.587)

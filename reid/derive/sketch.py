@@ -30,6 +30,10 @@ OVERSAMPLING = 1.5
 """Lines are drawn on paper this many times as large, then averaged down: antialiasing."""
 REFERENCE_HEIGHT = 128
 """The hands' lengths are pixels of a crop of this height."""
+NOISE = 0.03
+"""Contrast below which a difference is taken for the camera's noise and smoothed away before drawing."""
+FAINT_EDGE = 0.018
+"""Response to the strong edges of the flattest one in ten of real crops; typical is 0.03."""
 K = 1.6
 """Ratio of the two Gaussians; 1.6 makes their difference the Laplacian's best engineer's approximation (Marr 1980)."""
 
@@ -128,7 +132,7 @@ def _draw(photo: Plane, hand: Hand, rng: np.random.Generator, unit: float) -> Pl
     colours = opponent(photo)
     # Compression of the highlights: folds in dark cloth are as visible to an artist as those in white cloth.
     colours[0] = np.sqrt(np.clip(colours[0], 0, 1))
-    colours = guided(colours[0], colours, max(1, round(1.5 * unit)), 0.02**2)
+    colours = guided(colours, colours, max(1, round(1.5 * unit)), NOISE**2)
     height, width = round(mask.shape[0] * OVERSAMPLING), round(mask.shape[1] * OVERSAMPLING)
     big = OVERSAMPLING * unit
     luma, faint, person = (
@@ -159,16 +163,17 @@ def _difference(plane: Plane, sigma: float) -> Plane:
 
 
 def _faint_response(colours: Plane, mask: Plane, hand: Hand, unit: float) -> Plane:
-    """What deserves a line although luma has no edge: colour edges, which have no dark side, and the silhouette.
+    """What deserves a line although luma may have no edge: edges of colour and the silhouette.
 
     Args:
         colours: [3, H, W] luma and two colour differences.
         mask: [H, W] the person.
     """
     red, blue, person = _difference(np.stack([colours[1], colours[2], mask]), hand.width * unit)
-    colour = np.maximum(np.abs(red), np.abs(blue))
+    # Positive sides only, the redder or bluer cloth: both sides would give two lines for one edge.
+    colour = np.maximum(np.maximum(red, blue), 0)
     outline = np.float32(0.25 * hand.outline) * np.maximum(person, 0)
-    return np.asarray(np.float32(0.45) * colour + outline, dtype=np.float32)
+    return np.asarray(np.float32(0.6) * colour + outline, dtype=np.float32)
 
 
 def _soft_threshold(response: Plane, on_person: Plane, hand: Hand) -> Plane:
@@ -176,10 +181,12 @@ def _soft_threshold(response: Plane, on_person: Plane, hand: Hand) -> Plane:
 
     1 where the response is far above the threshold, falling as tanh to 0 at it.
     """
-    strong = np.float32(np.quantile(response[on_person > 0.5], 0.93)) if (on_person > 0.5).any() else np.float32(0)
-    # A flat picture (fog, blur) has no strong edges; the floor keeps its noise off the paper.
-    scale = np.maximum(strong, np.float32(0.012))
-    excess = np.maximum(response / scale - np.float32(hand.threshold), 0)
+    counted = response[on_person > 0.5]
+    usual, strong = np.quantile(counted, (0.5, 0.93)) if counted.size else (0.0, 0.0)
+    # Half of a person's pixels lie on no line: their response is noise. Where nothing is strong (fog, blur, a plain
+    # figure), a fixed contrast takes the place of the strong edges, and noise stays off the paper.
+    scale = np.float32(max(strong, FAINT_EDGE))
+    excess = np.maximum((response - np.float32(1.2 * usual)) / scale - np.float32(hand.threshold), 0)
     return np.asarray(np.tanh(np.float32(hand.sharpness) * excess), dtype=np.float32)
 
 

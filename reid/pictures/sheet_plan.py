@@ -14,10 +14,11 @@ from reid.modality import Modality
 from reid.pictures.text import bare
 from reid.sample import Sample
 
-FUNCTION_WORDS = frozenset(
+_FUNCTION_WORDS = (
     "a an and are as at below by for from has have he her him his in is it its nothing of on one or over she that the "
-    "their them there they this to under up wearing wears while with".split()
+    "their them there they this to under up wearing wears while with"
 )
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 """Words that tell nobody from anybody."""
 LEAST_COLUMNS = 6
 """With fewer kinds of observation than this, several images of each are shown."""
@@ -46,23 +47,21 @@ def choose_people(samples: Sequence[Sample], people: int | Sequence[str], rng: r
     """So many people at random among those who were observed in the most modalities, by id; or those named, as named.
 
     Raises:
-        UserError: a named one is not there, or fewer than one is asked for.
+        UserError: no samples, a named person is not there, or fewer than one is asked for.
     """
     modalities: dict[str, set[Modality]] = defaultdict(set)
     for s in samples:
         modalities[s.person_id].add(s.modality)
+    if not modalities:
+        raise UserError("no samples; a contact sheet needs some")
     if not isinstance(people, int):
         for person in people:
             if person not in modalities:
                 near = difflib.get_close_matches(person, modalities, n=3)
-                raise UserError(
-                    f"no person '{person}' among {len(modalities):,}; "
-                    + (
-                        f"did you mean {' or '.join(near)}?"
-                        if near
-                        else f"ids look like '{min(modalities, default='')}'"
-                    )
+                hint = (
+                    f"did you mean {' or '.join(near)}?" if near else f"ids look like '{min(modalities, default='')}'"
                 )
+                raise UserError(f"no person '{person}' among {len(modalities):,}; {hint}")
         return list(dict.fromkeys(people))
     if people < 1:
         raise UserError(f"{people} people asked for; a contact sheet shows at least one")
