@@ -108,4 +108,4 @@ def _draw_marked(
 
 def bare(word: str) -> str:
     """A word as it is compared: lower case, without punctuation around it."""
-    return word.strip(".,;:!?\"'()[]").lower()
+    return word.strip(".,;:!?\"'()[]{}").lower()
