@@ -198,11 +198,14 @@ def test_views_in_a_folder_that_the_user_names(cuhk: Path, tmp_path: Path) -> No
     elsewhere = tmp_path / "derived"
     elsewhere.mkdir()
     mirror(cuhk, "imgs-sketch").rename(elsewhere / "imgs-sketch")
-    for named in (elsewhere / "imgs-sketch", elsewhere):
+    shutil.copytree(elsewhere / "imgs-sketch", tmp_path / "by hand")
+    for named, holder in ((elsewhere / "imgs-sketch",) * 2, (elsewhere, elsewhere / "imgs-sketch")):
         dataset = load_dataset("tri-cuhk-pedes", cuhk, {"sketch": str(named)})
-        sketch = dataset.select(Split.TEST, modalities=[Modality.SKETCH])[0]
-        assert sketch.image == elsewhere / "imgs-sketch" / "Market" / "z.png"
-        assert sketch.sample_id == "imgs-sketch/Market/z.png", "an id must not depend on where the folder lies"
+        assert dataset.select(Split.TEST, modalities=[Modality.SKETCH])[0].image == holder / "Market" / "z.png"
+    dataset = load_dataset("tri-cuhk-pedes", cuhk, {"sketch": str(tmp_path / "by hand")})
+    sketch = dataset.select(Split.TEST, modalities=[Modality.SKETCH])[0]
+    assert sketch.image == tmp_path / "by hand" / "Market" / "z.png"
+    assert sketch.sample_id == "imgs-sketch/Market/z.png", "an id must not depend on where the folder lies"
     with pytest.raises(UserError, match="option sketch=nowhere: no such folder"):
         load_dataset("tri-cuhk-pedes", cuhk, {"sketch": "nowhere"})
 

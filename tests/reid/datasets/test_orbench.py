@@ -21,11 +21,11 @@ from reid.trials import resolve
 TEST_FILE = "test_gallery_and_queries.json"
 LISTS: dict[str, Any] = {
     "RGB_GALLERY": [[1, "vis/0001/2.png"], [1, "vis/0001/1.png"], [2, "vis/0009/1.png"]],
-    "NIR": [[2, "nir/0009/1.png"], [1, "nir/0001/1.png"]],
     "CP": [[1, "cp/0001/1.png"]],
     "SK": [[1, "sk/0001/1.png"]],
     "TEXT": [[2, "a man in blue"], [1, "a man in blue"], [1, "a man with a bag"], [1, "a man in blue"]],
     "TEXT+NIR": [[1, "a man in blue", "nir/0001/1.png"]],
+    "NIR": [[2, "nir/0009/1.png"], [1, "nir/0001/1.png"]],
     "NIR+TEXT": [[1, "nir/0001/1.png", "seen once more"]],
     "NIR+CP": [[1, "nir/0001/1.png", "cp/0001/1.png"], [2, "nir/0009/1.png", "cp/0009/1.png"]],
     "CP+NIR": [[1, "cp/0001/1.png", "nir/0001/1.png"]],
@@ -89,7 +89,7 @@ def test_a_protocol_for_every_list_with_its_members_in_order(root: Path) -> None
     dataset = load_dataset("orbench", root)
     groups = {p.name.removeprefix("orbench-"): p.query_groups for p in dataset.protocols}
     assert list(groups) == [
-        *("nir", "cp", "sk", "text"),
+        *("cp", "sk", "text", "nir"),
         *("text+nir", "nir+text", "nir+cp", "cp+nir"),
         *("cp+sk+text", "text+nir+cp+sk"),
     ]
