@@ -26,13 +26,13 @@ def cos(degrees: float) -> float:
 
 
 @lru_cache(maxsize=4)
-def azimuth_columns(columns: int) -> NDArray[np.int32]:
+def azimuth_columns(columns: int) -> NDArray[np.int64]:
     """Where on a round body a pixel lies: int32 [511], position across -> texture column relative to the middle.
 
     Entry 255 + n is for the position n / 255 of the half-width, n in -255..255; `columns` go once round the body.
     """
     degrees = [math.degrees(math.asin(n / 255)) for n in range(-255, 256)]
-    return np.array([math.floor(round(d, 6) * columns / 360 + 0.5) for d in degrees], dtype=np.int32)
+    return np.array([math.floor(round(d, 6) * columns / 360 + 0.5) for d in degrees], dtype=np.int64)
 
 
 @lru_cache(maxsize=1)

@@ -116,8 +116,8 @@ def _paint_front(person: Person, torso: Canvas, length: float) -> None:
         torso.shade(gap & (middle > 10 + 9 * torso.v), 0.72)
         torso.shade((middle > 13 + 11 * torso.v) & (middle < 21 + 11 * torso.v) & (cm < 24), 1.22)
     if cut.front == "zip":
-        torso.fill((middle < 4) & (cm > 3), (176, 178, 182), 0.7)
-        torso.shade((middle >= 4) & (middle < 10), 0.8)
+        torso.fill((middle < 3) & (cm > 3), (150, 152, 156), 0.7)
+        torso.shade((middle >= 3) & (middle < 9), 0.78)
     if cut.front == "buttons":
         torso.shade((middle >= 4) & (middle < 8) & (turn > 0), 0.7)
         torso.shade((middle < 6) & (cm % np.float32(9.0) < 2.6) & (cm > 8), 0.45)

@@ -17,8 +17,8 @@ from reid.synthetic.figure import make_figure
 from reid.synthetic.paint import lay, rasterise, surface
 from reid.synthetic.person import Person
 from reid.synthetic.pose import place_joints
-from reid.synthetic.rgb import background, cast_shadow
-from reid.synthetic.sensor import add_grain, quantise, soften
+from reid.synthetic.rgb import background, cast_shadow, flattened
+from reid.synthetic.sensor import add_grain, quantise, soften, tap
 from reid.synthetic.view import look
 
 Float = NDArray[np.float32]
@@ -36,8 +36,8 @@ def render_infrared(seed: int, person: Person, camera: Camera, shot: Shot) -> ND
     pixels = rasterise(strips, height, width)
     texels = surface(figure, atlas, strips, pixels)
     # A lamp at the lens: brightness is the cosine to the viewer, nearly whatever the side.
-    light = _F(0.3) + _F(0.74) * pixels.facing
-    colours = (atlas.planes[3].ravel().take(texels) * light)[None]
+    light = _F(0.3) + _F(0.74) * flattened(strips, pixels)[1]
+    colours = (atlas.planes[3].reshape(-1)[texels] * light)[None]
     cast_shadow(picture, strips, 0.2)
     lay(picture, pixels, colours)
     return _expose(picture, camera, shot)
@@ -54,7 +54,7 @@ def _expose(picture: Float, camera: Camera, shot: Shot) -> NDArray[np.uint8]:
     picture = picture * lamp
     # Light spills from what is overexposed into its surroundings.
     excess = np.maximum(picture - _F(205), 0)
-    spill = soften(soften(excess, 0.25, 0.0), 0.25, 0.0)
+    spill = tap(tap(soften(excess, 0.5, 0.0), 1, 0.3), 2, 0.3)
     picture = np.minimum(picture, 225) + spill * _F(0.9)
     picture = soften(picture, camera.sharpness, shot.motion)
     add_grain(picture, camera.noise, shot.key)

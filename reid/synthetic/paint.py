@@ -28,16 +28,19 @@ def _tiles(
     return low, size
 
 
-def surface(figure: Figure, atlas: Atlas, strips: Strips, pixels: Pixels) -> NDArray[np.int32]:
-    """Which texel each pixel shows: int32 [N], index into a plane of the atlas."""
+def surface(figure: Figure, atlas: Atlas, strips: Strips, pixels: Pixels) -> NDArray[np.int64]:
+    """Which texel each pixel shows: int64 [N], index into a plane of the atlas."""
     key = tuple((part.tile, part.rows) for part in figure.parts)
     low, size = _tiles(key, tuple(atlas.first_row[t] for t, _ in key), tuple(atlas.rows[t] for t, _ in key))
     columns = atlas.columns
-    turn = np.array([round(yaw * columns / 360) for yaw in strips.yaw], dtype=np.int32)
-    row = (low[strips.part][pixels.strip] + pixels.along * size[strips.part][pixels.strip]).astype(np.int32)
-    offset = azimuth_columns(columns)[(pixels.across * _F(255) + _F(255.5)).astype(np.int32)]
-    column = (offset - turn[pixels.strip]) & np.int32(columns - 1)
-    return row * np.int32(columns) + column
+    turn = np.array([round(yaw * columns / 360) % columns for yaw in strips.yaw], dtype=np.int64)
+    row = (pixels.spread(low[strips.part]) + pixels.along * pixels.spread(size[strips.part])).astype(np.int64)
+    texel = azimuth_columns(columns)[(pixels.across * _F(255) + _F(255.5)).astype(np.int64)]
+    texel -= pixels.spread(turn)
+    texel &= columns - 1
+    row *= columns
+    texel += row
+    return texel
 
 
 def rasterise(strips: Strips, height: int, width: int) -> Pixels:
@@ -50,7 +53,8 @@ def rasterise(strips: Strips, height: int, width: int) -> Pixels:
         strips.half,
         strips.middle,
         strips.bulge,
-        strips.rounded,
+        strips.round_start,
+        strips.round_end,
         height,
         width,
     )

@@ -21,7 +21,7 @@ JOINTS = (
     "right hip", "right knee", "right ankle", "right heel", "right toe",
     "left shoulder", "left elbow", "left wrist", "left fingers",
     "right shoulder", "right elbow", "right wrist", "right fingers",
-    "hat top", "hat edge", "brim back", "brim front", "hair top", "hair end", "scarf top", "scarf end", "tail top",
+    "hat top", "hat edge", "brim back", "brim front", "left strand top", "left strand end", "right strand top", "right strand end", "hair top", "hair end", "scarf top", "scarf end", "tail top",
     "tail end", "bag top", "bag end", "handle top", "handle end",
 )  # fmt: skip
 INDEX = {name: i for i, name in enumerate(JOINTS)}
@@ -119,7 +119,7 @@ def _trunk(place: dict[str, Point], person: Person, stride: Stride, drop: float)
 
 
 def _arms(place: dict[str, Point], person: Person, stride: Stride, drop: float) -> None:
-    wide = 17.6 if person.gender == "man" else 15.6
+    wide = 16.4 if person.gender == "man" else 14.4
     wide += {"slim": -0.8, "average": 0.0, "broad": 1.6, "heavy": 1.8}[person.girth]
     pulling = person.carried == "suitcase"
     apart = stride.apart + min(5.0, UPPERS[person.upper].ease)
@@ -130,7 +130,7 @@ def _arms(place: dict[str, Point], person: Person, stride: Stride, drop: float) 
             swing, bend = swing * 0.4, 6.0
         if pulling and sign < 0:
             swing, bend = -32.0, 4.0
-        shoulder = (sign * wide, 140.0 + drop, 49 * sin(stride.lean) - 1)
+        shoulder = (sign * wide, 139.0 + drop, 49 * sin(stride.lean) - 1)
         out, low = sin(apart), cos(apart)
         elbow = (
             shoulder[0] + sign * 29 * out,
@@ -152,10 +152,11 @@ def _head(place: dict[str, Point], person: Person, stride: Stride) -> None:
     _, base, ahead = place["nape"]
     base -= 7  # chin height
 
-    def on_head(up: float, out: float) -> Point:
+    def on_head(up: float, out: float, side: float = 0.0) -> Point:
         c, s = cos(stride.nod), sin(stride.nod)
         y, z = up * c - out * s, out * c + up * s
-        return (z * sin(stride.turn), base + y, ahead + z * cos(stride.turn))
+        turn_c, turn_s = cos(stride.turn), sin(stride.turn)
+        return (side * turn_c + z * turn_s, base + y, ahead + z * turn_c - side * turn_s)
 
     place["chin"], place["crown"] = on_head(0, 2), on_head(23, 0.5)
     tall = {"beanie": 25.5, "brimmed hat": 27.5}.get(person.hat, 25.0)
@@ -166,6 +167,10 @@ def _head(place: dict[str, Point], person: Person, stride: Stride) -> None:
     top = {"bun": 25.0, "ponytail": 21.0, "curly": 26.0}.get(person.hair, 20.0)
     end = {"bun": 18.0, "ponytail": -8.0, "curly": 6.0, "shoulder-length": -6.0, "long": -32.0}.get(person.hair, 5.0)
     out = {"bun": -6.0, "ponytail": -12.0, "curly": -1.0}.get(person.hair, -4.0)
+    for side, sign in (("left", 1), ("right", -1)):
+        fall = -22.0 if person.hair == "long" else -5.0
+        place[f"{side} strand top"] = on_head(15, 1, 7.4 * sign)
+        place[f"{side} strand end"] = on_head(fall, 5 if fall < -10 else 2, 8.6 * sign)
     place["hair top"], place["hair end"] = on_head(top, out), on_head(end, out - (3 if end < 0 else 0))
 
 

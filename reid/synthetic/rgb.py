@@ -11,7 +11,7 @@ from reid.synthetic.figure import Figure, make_figure
 from reid.synthetic.paint import lay, rasterise, surface
 from reid.synthetic.person import Person
 from reid.synthetic.pose import place_joints
-from reid.synthetic.raster import Pixels
+from reid.synthetic.raster import Pixels, directions
 from reid.synthetic.scene import make_scene
 from reid.synthetic.sensor import expose
 from reid.synthetic.view import Strips, look
@@ -38,7 +38,7 @@ def _stand(picture: Float, person: Person, camera: Camera, shot: Shot) -> None:
     colours = np.empty((3, texels.size), _F)
     flat = atlas.planes.reshape(4, -1)
     for channel in range(3):
-        np.multiply(flat[channel].take(texels), light, out=colours[channel], casting="unsafe")
+        np.multiply(flat[channel][texels], light, out=colours[channel])
     cast_shadow(picture, strips, 0.42)
     lay(picture, pixels, colours)
 
@@ -54,13 +54,29 @@ def background(seed: int, camera: Camera, shot: Shot, planes: slice) -> Float:
 
 def lighting(strips: Strips, pixels: Pixels, camera: Camera) -> Float:
     """Brightness of every pixel's surface, float32 [N]: Lambert's law on cylinders, darker towards the edges."""
-    dx, dy = strips.x1 - strips.x0, strips.y1 - strips.y0
-    length = np.maximum(np.sqrt(dx * dx + dy * dy), _F(0.6))
+    ux, uy, _ = directions(strips.x0, strips.y0, strips.x1, strips.y1)
     right, down, near = camera.light
-    slope = (dy * _F(right) - dx * _F(down)) / length
-    lit = slope[pixels.strip] * pixels.across + _F(near) * pixels.facing
-    diffuse = np.maximum(lit, 0) * _F(1.25 - camera.ambient)
-    return (diffuse + _F(camera.ambient)) * (_F(0.66) + _F(0.42) * pixels.facing)
+    across, facing = flattened(strips, pixels)
+    # The surface's normal is (across * (uy, -ux), facing).
+    lit = pixels.spread(uy * _F(right) - ux * _F(down)) * across + _F(near) * facing
+    diffuse = np.maximum(lit, _F(0)) * _F(1.25 - camera.ambient)
+    light: Float = (diffuse + _F(camera.ambient)) * (_F(0.72) + _F(0.38) * facing)
+    return light
+
+
+def flattened(strips: Strips, pixels: Pixels) -> tuple[Float, Float]:
+    """`across` and `facing` of the surface's normal: a box turns away from the viewer only near its edges."""
+    across, facing = pixels.across, pixels.facing
+    boxes = np.flatnonzero(strips.boxy)
+    if boxes.size:
+        across, facing = across.copy(), facing.copy()
+        for index in boxes:
+            first, last = pixels.windows[index][:2]
+            away = across[first:last]
+            square = away * away
+            away *= _F(1) - strips.boxy[index] * (_F(1) - square * square)
+            facing[first:last] = np.sqrt(_F(1) - away * away)
+    return across, facing
 
 
 def cast_shadow(picture: Float, strips: Strips, strength: float) -> None:

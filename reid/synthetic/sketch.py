@@ -18,7 +18,7 @@ from reid.synthetic.paint import lay, rasterise, surface
 from reid.synthetic.pen import HANDS, Hand, Strokes, ink_strokes
 from reid.synthetic.person import Person
 from reid.synthetic.pose import draw_stride, place_joints
-from reid.synthetic.raster import Pixels
+from reid.synthetic.raster import Pixels, directions
 from reid.synthetic.sensor import soften
 from reid.synthetic.view import Frame, Sight, Strips, look
 
@@ -86,18 +86,18 @@ def _look_up(labels: Labels, x: Float, y: Float) -> Labels:
 def _outlines(figure: Figure, strips: Strips, labels: Labels) -> Strokes:
     """The visible edges of all parts, but not where two parts of one garment meet."""
     count, sections = strips.half.shape
-    dx, dy = strips.x1 - strips.x0, strips.y1 - strips.y0
-    length = np.maximum(np.sqrt(dx * dx + dy * dy), _F(0.6))
-    ux, uy = (dx / length)[:, None], (dy / length)[:, None]
+    right, down, length = directions(strips.x0, strips.y0, strips.x1, strips.y1)
+    ux, uy = right[:, None], down[:, None]
     at = np.arange(_EDGE) * (sections - 1) // (_EDGE - 1)
     half, middle = strips.half[:, at], strips.middle[:, at]
     along = (at.astype(_F) / _F(sections - 1)) * length[:, None]
     angle = np.arange(_CAP) * 180 // (_CAP - 1)
     round_off, across = sines(angle)[None, :], cosines(angle)[None, :]
-    cap = np.maximum(strips.rounded * _F(0.9), np.abs(strips.bulge))[:, None]
+    steep = np.abs(strips.bulge)
+    start, end = np.maximum(strips.round_start, steep)[:, None], np.maximum(strips.round_end, steep)[:, None]
     # Down the right edge, round the end, up the left edge, round the start.
     s = np.concatenate(
-        [along, length[:, None] + half[:, -1:] * cap * round_off, along[:, ::-1], -half[:, :1] * cap * round_off],
+        [along, length[:, None] + half[:, -1:] * end * round_off, along[:, ::-1], -half[:, :1] * start * round_off],
         axis=1,
     )
     t = np.concatenate(
@@ -163,9 +163,8 @@ def _inner_lines(person: Person, figure: Figure, strips: Strips, labels: Labels,
     facing, sideways = cosines(azimuth, 10), sines(azimuth, 10)
     section = np.clip(np.rint(place * _F(strips.half.shape[1] - 1)), 0, strips.half.shape[1] - 1).astype(np.int32)
     half, middle = strips.half[part_of, section], strips.middle[part_of, section]
-    dx, dy = strips.x1 - strips.x0, strips.y1 - strips.y0
-    length = np.maximum(np.sqrt(dx * dx + dy * dy), _F(0.6))
-    ux, uy = (dx / length)[part_of], (dy / length)[part_of]
+    right, down, length = directions(strips.x0, strips.y0, strips.x1, strips.y1)
+    ux, uy = right[part_of], down[part_of]
     s = place * length[part_of] - facing * half * strips.bulge[part_of]
     t = middle + half * sideways
     x, y = strips.x0[part_of] + s * ux + t * uy, strips.y0[part_of] + s * uy - t * ux

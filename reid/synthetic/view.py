@@ -65,7 +65,7 @@ class Strips:
         x0, y0, x1, y1: float32 [P], the axes in pixels.
         half, middle: float32 [P, FINE], half-width of the strip and how far its middle lies right of the axis.
         bulge: float32 [P], how far the near surface bends along the axis, as a share of the half-width.
-        rounded: float32 [P]. yaw: float [P], degrees.
+        round_start, round_end, boxy: float32 [P], see `reid.synthetic.part.Part`. yaw: float [P], degrees.
         unit: pixels per cm at the person's middle.
         feet: y in pixels of the lower foot, and the x between the feet.
     """
@@ -78,7 +78,9 @@ class Strips:
     half: Float
     middle: Float
     bulge: Float
-    rounded: Float
+    round_start: Float
+    round_end: Float
+    boxy: Float
     yaw: tuple[float, ...]
     unit: float
     feet: tuple[float, float]
@@ -124,8 +126,11 @@ def look(figure: Figure, joints: Sequence[Point], sight: Sight, frame: Frame) ->
         py[ends],
         np.sqrt(side * side + deep * deep) * size,
         figure.shift[order] * sine * size,
-        towards / np.maximum(length, _F(0.5)),
-        figure.rounded[order],
+        # The faces of a box do not bend.
+        towards / np.maximum(length, _F(0.5)) * (_F(1) - figure.boxy[order] * _F(0.6)),
+        figure.round_start[order],
+        figure.round_end[order],
+        figure.boxy[order],
         tuple(yaws),
         unit,
         (max(float(py[i]) for i in sole), feet[1]),
@@ -145,6 +150,7 @@ def _painting_order(figure: Figure, z: Float, sight: Sight) -> NDArray[np.intp]:
         arm = depth(f"{side} elbow", f"{side} wrist", f"{side} shoulder")
         keys[f"{side} arm"] = 30.0 + arm * 0.1 if arm > -1.5 else -30.0 + arm * 0.1
     keys["hair"] = -12.0 if head_front > 0.25 else 12.0
+    keys["strand"] = 13.0 if head_front > 0.1 else -13.0
     keys["brim"] = 16.0 if head_front > -0.2 else 8.0
     keys["backpack"] = 20.0 if front < 0.2 else -40.0
     keys["side bag"] = 26.0 if depth("bag top") > -4 else -44.0
