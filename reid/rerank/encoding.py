@@ -6,10 +6,9 @@ section 3.2-3.4, with the choices of its published code: k1 + 1 neighbours, the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from reid.rerank.neighbours import Neighbours
 from reid.rerank.sparse import SparseRows, row_sums, stack
@@ -19,7 +18,10 @@ Ints = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 
 _ROWS = 256
-"""Rows that are encoded at once. Fixed, so that time grows as the number of rows does."""
+"""Rows that are encoded at once, at most. Fixed, so that time grows as the number of rows does."""
+
+_NEIGHBOUR_PAIRS = 2**22
+"""Pairs of neighbours that are looked at at once; for k beyond 128 it makes the chunks of rows smaller."""
 
 _PAIR_FLOATS = 2**20
 """Numbers that are gathered at once for the similarities of single pairs."""
@@ -54,7 +56,9 @@ class Distances:
         return similarity if self._power == 1 else np.square(similarity, out=similarity)
 
 
-def encode(features: Floats, neighbours: Neighbours, k1: int, distances: Distances) -> SparseRows:
+def encode(
+    features: Floats, neighbours: Neighbours, k1: int, distances: Distances, *, progress: bool = False
+) -> SparseRows:
     """V of eq. 7: over its expanded k-reciprocal neighbours an image has exp(-d), scaled to the sum 1.
 
     Args:
@@ -62,6 +66,7 @@ def encode(features: Floats, neighbours: Neighbours, k1: int, distances: Distanc
         neighbours: the nearest of every row, at least min(k1 + 1, n) of them.
         k1: neighbours that count; R(g, k1) of eq. 3 and, with k1 / 2 (rounded half to even), of eq. 5.
         distances: d.
+        progress: a bar, if it takes more than two seconds.
 
     Returns:
         [n, n] sparse. A row is empty if an image is not among its own nearest, which takes more than k1 duplicates.
@@ -70,9 +75,10 @@ def encode(features: Floats, neighbours: Neighbours, k1: int, distances: Distanc
     half = min(round(k1 / 2) + 1, near)
     n = len(features)
     index, short = neighbours.index[:, :near], neighbours.index[:, :half]
-    mutual = np.concatenate([_reciprocal(short, rows) for rows in _chunks(n)])
+    mutual = np.concatenate([_reciprocal(short, rows) for rows in _chunks(n, half)])
+    chunks = _chunks(n, near)
     # 1 + the place of an image in a row's list, negative if it is not reciprocal; 0 if it is not in the list.
-    room = np.zeros((min(_ROWS, n), n), dtype=np.int16 if near < 2**15 else np.int32)
+    room = np.zeros((chunks[0].stop, n), dtype=np.int16 if near < 2**15 else np.int32)
 
     def block(rows: slice) -> tuple[NDArray[np.int64], Ints, Floats]:
         reciprocal = _reciprocal(index, rows)
@@ -90,7 +96,7 @@ def encode(features: Floats, neighbours: Neighbours, k1: int, distances: Distanc
         weight /= np.repeat(row_sums(weight, counts), counts)
         return counts, column, weight
 
-    return stack(block(rows) for rows in _chunks(n))
+    return stack(block(rows) for rows in tqdm(chunks, disable=not progress, delay=2, desc="encoding"))
 
 
 def expand_queries(encoded: SparseRows, neighbours: Neighbours, k2: int) -> SparseRows:
@@ -120,7 +126,7 @@ def expand_queries(encoded: SparseRows, neighbours: Neighbours, k2: int) -> Spar
         counts = np.bincount(row, minlength=len(near[rows]))
         return counts, column.astype(np.int32), (values / near.shape[1]).astype(np.float32)
 
-    return stack(block(rows) for rows in _chunks(n))
+    return stack(block(rows) for rows in _chunks(n, max(k2, round(encoded.columns.size / n))))
 
 
 def _expanded(
@@ -169,5 +175,7 @@ def _dot(features: Floats, left: NDArray[np.integer], right: NDArray[np.integer]
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
 
-def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, min(start + _ROWS, n)) for start in range(0, n, _ROWS))
+def _chunks(n: int, k: int) -> list[slice]:
+    """Consecutive runs of n rows with k neighbours each."""
+    rows = max(1, min(_ROWS, _NEIGHBOUR_PAIRS // k**2))
+    return [slice(start, min(start + rows, n)) for start in range(0, n, rows)]

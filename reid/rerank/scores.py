@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from tqdm import tqdm
 
 from reid.errors import UserError
 from reid.rerank.encoding import Distances, encode, expand_queries
@@ -34,7 +35,7 @@ class ReRanked:
         lambda_: weight of the original distance; 0 is the Jaccard distance alone, 1 the original order.
         squared_twice: square the squared distances again before they are scaled. torchreid hands squared distances to
             code that expects plain ones; many papers' numbers come from it. Neighbours are the same, weights are not.
-        block_bytes: how much memory one block of scores may take.
+        block_bytes: how much memory one block of scores may take; the product is slow in blocks of few rows.
         progress: bars over whatever takes more than two seconds.
 
     Raises:
@@ -53,16 +54,17 @@ class ReRanked:
         k2: int = 6,
         lambda_: float = 0.3,
         squared_twice: bool = False,
-        block_bytes: int = BLOCK_BYTES,
+        block_bytes: int = 3 * BLOCK_BYTES,
         progress: bool = False,
     ) -> None:
         _check(query, gallery, k1, k2, lambda_)
         self._features = np.concatenate([query, gallery])
         self._queries, self._lambda = len(query), np.float32(lambda_)
+        self._progress = progress
         n = len(self._features)
         near = nearest(self._features, min(max(k1 + 1, k2), n), progress=progress)
         self._distances = Distances(near.least, power=2 if squared_twice else 1)
-        encoded = encode(self._features, near, k1, self._distances)
+        encoded = encode(self._features, near, k1, self._distances, progress=progress)
         self._encoded = expand_queries(encoded, near, k2)
         self._described = self._encoded.transposed(self._queries, n)
         self._rows = int(np.clip(block_bytes // (4 * max(1, len(gallery))), 1, max(1, len(query))))
@@ -76,7 +78,8 @@ class ReRanked:
         """(first query, scores [b, G]), float32; every block reuses the same memory."""
         queries, entries = self.shape
         room = np.empty((self._rows, entries), dtype=np.float32)
-        for start in range(0, queries, self._rows):
+        starts = range(0, queries, self._rows)
+        for start in tqdm(starts, disable=not self._progress, delay=2, desc="re-ranking"):
             rows = slice(start, min(start + self._rows, queries))
             scores = room[: rows.stop - start]
             np.matmul(self._features[rows], self._features[queries:].T, out=scores)

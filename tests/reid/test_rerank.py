@@ -151,6 +151,7 @@ def test_cutting_the_work_into_pieces_changes_nothing(prototypes: int) -> None:
     whole = collected(ReRanked(features[:31], features[31:], k1=7))
     with (
         patch.object(reid.rerank.encoding, "_ROWS", 9),
+        patch.object(reid.rerank.encoding, "_NEIGHBOUR_PAIRS", 300),
         patch.object(reid.rerank.encoding, "_PAIR_FLOATS", 70),
         patch.object(reid.rerank.scores, "_CELLS", 150),
     ):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from reid.rerank.neighbours import nearest
+from reid.rerank.neighbours import _keys, _similarity, nearest
 from reid.similarity import normalise
 
 
@@ -57,3 +57,11 @@ def test_people_side_by_side_in_the_file() -> None:
     found = nearest(features, 25, tile=256)
     assert (people[found.index] == people[:, None]).all()
     assert (found.index[:, 0] == np.arange(1000)).all()
+
+
+def test_keys_order_by_similarity_then_by_lower_column_whatever_the_sign() -> None:
+    similarity = np.array([-1, -0.5, -0.5, -1e-30, 0.0, -0.0, 0.0, 1e-30, 0.25, 0.25, 1], dtype=np.float32)
+    column = np.array([0, 9, 2, 3, 8, 5, 4, 7, 6, 1, 10])
+    keys = _keys(similarity, column)
+    assert (np.diff(keys) > 0).all()
+    np.testing.assert_array_equal(_similarity(keys), similarity)
