@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from reid.artifact import MANIFEST
 from reid.dataset import Dataset
@@ -18,6 +17,7 @@ from reid.embeddings import StoreWriter
 from reid.errors import UserError
 from reid.images import read_rgb
 from reid.modality import Modality
+from reid.progress import progress_bar
 from reid.sample import Sample
 
 ROWS, COLUMNS = 8, 4
@@ -99,7 +99,7 @@ def write_baseline(
         parents=[dataset.root] if (dataset.root / MANIFEST).is_file() else [],
         dtype="float32",
     ) as plan:
-        for shard in tqdm(plan.pending(), desc=name, unit=" shards", delay=2, disable=not progress):
+        for shard in progress_bar(plan.pending(), what=name, unit="shards", shown=progress):
             rows = [_embed(sample, name, baseline.dim, seed) for sample in plan.rows(shard)]
             plan.write(shard, np.stack(rows))
     return len(samples) - len(usable)
@@ -116,7 +116,7 @@ def _readable(samples: Sequence[Sample], skip_broken: bool, progress: bool) -> l
     if not skip_broken:
         return list(samples)
     good = []
-    for sample in tqdm(samples, desc="reading", unit=" images", delay=2, disable=not progress):
+    for sample in progress_bar(samples, what="reading", unit="images", shown=progress):
         assert sample.image is not None
         try:
             read_rgb(sample.image)

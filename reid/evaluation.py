@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from reid.artifact import write_text
 from reid.errors import UserError
 from reid.metrics import Ranking, rank
+from reid.progress import progress_bar
 from reid.protocol import Protocol
 from reid.similarity import CosineScores, Floats, ScoreBlocks, normalise
 from reid.table import SampleTable
@@ -184,7 +184,7 @@ def evaluate(
             gallery set; no query has a positive.
     """
     results = []
-    bar = tqdm(desc=protocol.name, unit=" queries", delay=2, disable=not progress)
+    bar = progress_bar(what=protocol.name, unit="queries", shown=progress)
     for trial in resolve(protocol, table):
         query, gallery = trial_embeddings(trial, table, embeddings)
         bar.total = protocol.trials * len(query)

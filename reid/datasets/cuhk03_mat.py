@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from reid.datasets.lists import load_mat
 from reid.errors import UserError
 from reid.extras import require
+from reid.progress import progress_bar
 from reid.sample import Split
 
 MAT = "cuhk-03.mat"
@@ -57,7 +57,7 @@ def _write_images(file: Any, boxes: str, folder: Path) -> None:
     holds an empty array, which HDF5 shows with fewer than three axes.
     """
     pairs = [file[reference][()] for reference in file[boxes][0]]
-    with tqdm(total=sum(pair.size for pair in pairs), desc=f"extracting {boxes}", unit="image") as progress:
+    with progress_bar(what=f"extracting {boxes}", unit="places", total=sum(pair.size for pair in pairs)) as progress:
         for pair_number, places in enumerate(pairs, start=1):
             for place, references in enumerate(places, start=1):
                 view = 1 if place <= VIEW_IMAGES else 2

@@ -28,8 +28,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from reid.artifact import PARTIAL
 from reid.dataset import Dataset
 from reid.datasets.folders import contents
@@ -37,6 +35,7 @@ from reid.datasets.kind import Kind
 from reid.datasets.manifest_protocols import default_protocols
 from reid.errors import UserError
 from reid.modality import Modality
+from reid.progress import progress_bar
 from reid.sample import Sample, Split
 
 FILES = ("samples.jsonl", "samples.csv")
@@ -138,7 +137,7 @@ def _rows(file: Path) -> Iterator[tuple[int, Row]]:
     read = _csv_rows if file.suffix.lower() == ".csv" else _json_rows
     line = 0
     try:
-        with tqdm(desc=f"reading {file.name}", unit=" rows", delay=2, disable=None, leave=False) as bar:
+        with progress_bar(what=f"reading {file.name}", unit="rows") as bar:
             for line, row in read(file):
                 yield line, row
                 bar.update()

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from reid.errors import UserError
 from reid.images import read_rgb
+from reid.progress import progress_bar
 from reid.sample import Sample
 
 MIN_SIDE, MAX_SIDE, MAX_ASPECT = 16, 4096, 10.0
@@ -61,7 +61,7 @@ def scan_images(samples: Sequence[Sample], *, decode: bool = True, progress: boo
         return {**facts, **{path: ImageFacts() for path in present}}
     shared = Counter(sizes[path] for path in present)
     tasks = [(path, shared[sizes[path]] > 1 or named[path] > 1) for path in present]
-    with tqdm(total=len(tasks), desc="decoding", unit="image", disable=not progress) as bar:
+    with progress_bar(what="decoding", unit="images", total=len(tasks), shown=progress) as bar:
         for path, fact in _in_threads(tasks):
             facts[path] = fact
             bar.update()
