@@ -356,16 +356,6 @@ def test_many_images_are_all_looked_at_in_a_stable_order(tmp_path: Path, write_i
     assert [offender.partition(" ")[0] for offender in found.offenders] == [s.sample_id for s in bad]
 
 
-def test_progress_goes_to_stderr_only_on_request(sound: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
-    check_dataset(sound, progress=False)
-    assert capsys.readouterr() == ("", "")
-    check_dataset(sound, progress=True)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "decoding" in captured.err
-    assert "6/6" in captured.err
-
-
 def test_a_copy_of_a_published_set_that_lost_an_image_is_told(tmp_path: Path, write_image: WriteImage) -> None:
     for name in ("bounding_box_train/0002_c1s1_1.jpg", "query/0001_c1s1_1.jpg", "bounding_box_test/0001_c2s1_1.jpg"):
         write_image(tmp_path / name)
