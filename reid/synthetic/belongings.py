@@ -35,10 +35,10 @@ def _hair(person: Person) -> list[Part]:
         sections = rings(blend(8.0, 11.0, 11.8, 11.0, 8.0), 0.92, -2.0)
     elif person.hair == "shoulder-length":
         sections = rings(blend(6.5, 9.0, 9.8, 9.6), blend(5, 8, 7.5, 6.5))
-        strands = blend(2.6, 3.4, 2.6)
+        strands = blend(1.8, 2.6, 2.0)
     elif person.hair == "long":
         sections = rings(blend(6.5, 9.2, 10.0, 9.6, 7.0), blend(5, 8, 7, 5, 4))
-        strands = blend(2.6, 3.8, 3.6, 2.0)
+        strands = blend(1.8, 3.0, 3.2, 1.8)
     else:
         return []
     parts = [Part("hair", "hair", "hair top", "hair end", sections, "hair", (0, 1), "hair", 0, 0.9, 0.6)]

@@ -88,10 +88,10 @@ def make_camera(seed: int, name: str) -> Camera:
         tilt=draw.between(3, 22),
         distance=draw.between(450, 1400),
         gains=(1 + warm, 1 + tint, 1 - warm),
-        exposure=draw.between(0.78, 1.22),
+        exposure=draw.between(0.88, 1.28),
         contrast=draw.between(0.82, 1.15),
         saturation=draw.between(0.62, 1.15),
-        noise=draw.between(2.0, 8.0) if not infrared else draw.between(4.0, 10.0),
+        noise=draw.between(1.5, 6.5) if not infrared else draw.between(3.0, 8.0),
         sharpness=draw.pick((1.0, 1.0, 0.8, 0.66, 0.5)),
         light=(round(0.8 * sin(turn), 4), draw.between(-0.75, -0.3), draw.between(0.3, 0.6)),
         ambient=draw.between(0.42, 0.68),
@@ -105,7 +105,7 @@ def take_shot(seed: int, person: int, camera: Camera, number: int, height: int, 
     yaw = 45.0 * draw.below(8) + draw.between(-20, 20)
     cut = draw.chance(0.07)
     fill = draw.between(1.12, 1.4) if cut else draw.between(0.86, 0.97)
-    occluder = draw.weighted((("", 84), *((name, 3) for name in OCCLUDERS)))
+    occluder = draw.weighted((("", 82), *((name, 3) for name in OCCLUDERS)))
     return Shot(
         stride=stride,
         sight=Sight(

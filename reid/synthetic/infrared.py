@@ -10,16 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.synthetic.atlas import make_atlas
 from reid.synthetic.camera import Camera, Shot
 from reid.synthetic.draw import Draw
-from reid.synthetic.figure import make_figure
-from reid.synthetic.paint import lay, rasterise, surface
+from reid.synthetic.paint import flattened
 from reid.synthetic.person import Person
-from reid.synthetic.pose import place_joints
-from reid.synthetic.rgb import background, cast_shadow, flattened
+from reid.synthetic.raster import Pixels
 from reid.synthetic.sensor import add_grain, quantise, soften, tap
-from reid.synthetic.view import look
+from reid.synthetic.stage import INFRARED, set_stage
+from reid.synthetic.view import Strips
 
 Float = NDArray[np.float32]
 _F = np.float32
@@ -27,20 +25,13 @@ _F = np.float32
 
 def render_infrared(seed: int, person: Person, camera: Camera, shot: Shot) -> NDArray[np.uint8]:
     """Film a person in near-infrared. uint8 [H, W, 3], three equal channels."""
-    picture = background(seed, camera, shot, slice(3, 4))
-    height, width = picture.shape[1:]
-    # The lamp reaches the person better than what is behind.
-    picture *= _F(0.5 + 0.2 * camera.ambient)
-    figure, atlas = make_figure(person), make_atlas(person, 2 if height >= 192 else 1)
-    strips = look(figure, place_joints(person, shot.stride), shot.sight, shot.frame)
-    pixels = rasterise(strips, height, width)
-    texels = surface(figure, atlas, strips, pixels)
-    # A lamp at the lens: brightness is the cosine to the viewer, nearly whatever the side.
-    light = _F(0.3) + _F(0.74) * flattened(strips, pixels)[1]
-    colours = (atlas.planes[3].reshape(-1)[texels] * light)[None]
-    cast_shadow(picture, strips, 0.2)
-    lay(picture, pixels, colours)
-    return _expose(picture, camera, shot)
+    return _expose(set_stage(seed, person, camera, shot, INFRARED, _lamplight, 0.2), camera, shot)
+
+
+def _lamplight(strips: Strips, pixels: Pixels) -> Float:
+    """A lamp at the lens: brightness is the cosine to the viewer, whatever the side."""
+    light: Float = _F(0.3) + _F(0.74) * flattened(strips, pixels)[1]
+    return light
 
 
 def _expose(picture: Float, camera: Camera, shot: Shot) -> NDArray[np.uint8]:

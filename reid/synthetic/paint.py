@@ -79,3 +79,18 @@ def lay(picture: Float, pixels: Pixels, colours: Float) -> None:
         step = above - below
         step *= cover
         below += step
+
+
+def flattened(strips: Strips, pixels: Pixels) -> tuple[Float, Float]:
+    """`across` and `facing` of the surface's normal: a box turns away from the viewer only near its edges."""
+    across, facing = pixels.across, pixels.facing
+    boxes = np.flatnonzero(strips.boxy)
+    if boxes.size:
+        across, facing = across.copy(), facing.copy()
+        for index in boxes:
+            first, last = pixels.windows[index][:2]
+            away = across[first:last]
+            square = away * away
+            away *= _F(1) - strips.boxy[index] * (_F(1) - square * square)
+            facing[first:last] = np.sqrt(_F(1) - away * away)
+    return across, facing

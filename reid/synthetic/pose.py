@@ -169,8 +169,8 @@ def _head(place: dict[str, Point], person: Person, stride: Stride) -> None:
     out = {"bun": -6.0, "ponytail": -12.0, "curly": -1.0}.get(person.hair, -4.0)
     for side, sign in (("left", 1), ("right", -1)):
         fall = -22.0 if person.hair == "long" else -5.0
-        place[f"{side} strand top"] = on_head(15, 1, 7.4 * sign)
-        place[f"{side} strand end"] = on_head(fall, 5 if fall < -10 else 2, 8.6 * sign)
+        place[f"{side} strand top"] = on_head(14, 0, 7.8 * sign)
+        place[f"{side} strand end"] = on_head(fall, 5 if fall < -10 else 2, 9.2 * sign)
     place["hair top"], place["hair end"] = on_head(top, out), on_head(end, out - (3 if end < 0 else 0))
 
 

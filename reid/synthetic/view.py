@@ -148,13 +148,13 @@ def _painting_order(figure: Figure, z: Float, sight: Sight) -> NDArray[np.intp]:
     for side in ("left", "right"):
         keys[side] = -60.0 + max(-9.0, min(9.0, depth(f"{side} knee", f"{side} ankle") * 0.2))
         arm = depth(f"{side} elbow", f"{side} wrist", f"{side} shoulder")
-        keys[f"{side} arm"] = 30.0 + arm * 0.1 if arm > -1.5 else -30.0 + arm * 0.1
+        keys[f"{side} arm"] = 30.0 + arm * 0.1 if arm > -1.5 else -80.0 + arm * 0.1
     keys["hair"] = -12.0 if head_front > 0.25 else 12.0
     keys["strand"] = 13.0 if head_front > 0.1 else -13.0
     keys["brim"] = 16.0 if head_front > -0.2 else 8.0
     keys["backpack"] = 20.0 if front < 0.2 else -40.0
-    keys["side bag"] = 26.0 if depth("bag top") > -4 else -44.0
+    keys["side bag"] = 26.0 if depth("bag top") > -4 else -90.0
     keys["held"] = keys["right arm"] - 1.5
-    keys["suitcase"] = 40.0 if depth("bag top") > 0 else -75.0
+    keys["suitcase"] = 40.0 if depth("bag top") > 0 else -90.0
     sort = [(keys[part.order] + 0.2 * part.layer, i) for i, part in enumerate(figure.parts)]
     return np.array([i for _, i in sorted(sort)])
