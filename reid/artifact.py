@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
@@ -110,8 +111,11 @@ class ArtifactWriter:
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> ArtifactWriter:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / _LOCK).open("w")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / _LOCK).open("w")
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another place") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -238,13 +242,32 @@ def sha256_of(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file so that it has either its old content or all of the new, whatever happens."""
-    part = path.with_name(path.name + PARTIAL)
-    with part.open("w", encoding="utf-8") as file:
+    """Write a text file so that it has either its old content or all of the new, whatever happens.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with replacing(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write a file under; it becomes `path` when the context ends without an error.
+
+    Raises:
+        UserError: it cannot be written; nothing stays behind.
+    """
+    part = path.with_name(path.name + PARTIAL)
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _parent(folder: Path, out: Path) -> Parent:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reid.artifact import replacing
 from reid.errors import UserError
 from reid.evaluation import trial_embeddings
 from reid.extras import require
@@ -123,7 +124,8 @@ class Calibration:
         figure.suptitle(
             f"{self.protocol.name}: {self.genuine.sum()} pairs of one person, {self.impostor.sum()} of different people"
         )
-        figure.savefig(path, dpi=120)
+        with replacing(path) as part:
+            figure.savefig(part, format="png", dpi=120)
 
 
 def calibrate(protocol: Protocol, table: SampleTable, embeddings: NDArray[np.floating]) -> Calibration:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from reid.calibration import calibrate
-from reid.cli.options import open_stores
+from reid.cli.options import OutputFile, open_stores
 from reid.dataset import find_protocol
 from reid.evaluation import format_table
 
@@ -16,7 +16,7 @@ from reid.evaluation import format_table
 @click.argument("store", required=False, type=click.Path(path_type=Path))
 @click.option("--protocol", "name", help="Whose queries are paired with whose gallery. Default: the store's first.")
 @click.option("--far", "rates", type=float, multiple=True, help="False-accept rate; repeatable. Default: 0.01, 0.001.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the distributions as a PNG.")
+@click.option("--plot", type=OutputFile(".png"), help="Draw the distributions as a PNG.")
 def calibrate_command(store: Path | None, name: str | None, rates: tuple[float, ...], plot: Path | None) -> None:
     """Find the cosine from which on two observations are taken for one person, at a chosen false-accept rate.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from reid.artifact import write_text
-from reid.cli.options import data_argument, loader_options, read_data
+from reid.cli.options import OutputFile, data_argument, loader_options, read_data
 from reid.cli.shell import HELP_NAMES, LazyGroup
 
 
@@ -35,7 +35,7 @@ def data() -> None:
 @data_argument
 @loader_options
 @click.option("--no-images", is_flag=True, help="Do not decode the images; only look whether they are there.")
-@click.option("--json", "report_path", type=click.Path(path_type=Path, dir_okay=False), help="Write all findings too.")
+@click.option("--json", "report_path", type=OutputFile(".json"), help="Write all findings too.")
 def check(data: tuple[str, ...], settings: tuple[str, ...], no_images: bool, report_path: Path | None) -> None:
     """Compare a copy with the published data set: counts, broken images, captions, people in both train and test.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from reid.artifact import write_text
-from reid.cli.options import open_stores
+from reid.cli.options import OutputFile, open_stores, save_picture
 from reid.dataset import find_protocol
 from reid.datasets import open_dataset
 from reid.embeddings import EmbeddingStore
@@ -29,12 +29,12 @@ from reid.trials import applies
 @click.option("--k2", default=6, show_default=True, help="Re-ranking: neighbours of the query expansion.")
 @click.option("--lambda", "weight", default=0.3, show_default=True, help="Re-ranking: weight of the plain distance.")
 @click.option("--squared-twice", is_flag=True, help="Re-ranking as torchreid calls it, on already squared distances.")
-@click.option(
-    "--save", type=click.Path(path_type=Path, dir_okay=False), help="Write everything as JSON, ranks included."
-)
-@click.option("--rank-lists", type=click.Path(path_type=Path, dir_okay=False), help="Draw rank lists as a PNG.")
+@click.option("--save", type=OutputFile(".json"), help="Write everything as JSON, ranks included.")
+@click.option("--rank-lists", type=OutputFile(".png"), help="Draw rank lists as a PNG.")
 @click.option("--data", help="The data set's KIND:ROOT, if its images are no longer where the store saw them.")
-@click.option("--queries", default=8, show_default=True, help="How many queries the rank lists show.")
+@click.option(
+    "--queries", type=click.IntRange(1), default=8, show_default=True, help="How many queries the rank lists show."
+)
 def evaluate_command(
     stores: tuple[Path, ...],
     names: tuple[str, ...],
@@ -70,8 +70,7 @@ def evaluate_command(
         store, result = results[0]
         dataset = open_dataset(data or store.manifest.details["dataset"])
         picture = draw_rank_lists(result, store.table, store.embeddings(), dataset, scorer=scorer, queries=queries)
-        picture.save(rank_lists)
-        click.echo(f"wrote {rank_lists}")
+        save_picture(picture, rank_lists)
 
 
 def _scorer(k1: int, k2: int, weight: float, squared_twice: bool) -> tuple[Scorer, str]:

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+from PIL import Image
 
-from reid.artifact import newest
+from reid.artifact import newest, replacing
 from reid.dataset import Dataset
 from reid.datasets import load_dataset, open_dataset
 from reid.embeddings import KIND as STORE_KIND
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
+
+
+class OutputFile(click.Path):
+    """The path of a file to write; refused before any work is done if its folder is missing or its ending is wrong."""
+
+    def __init__(self, suffix: str) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+        self.suffix = suffix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The checked path."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.suffix != self.suffix:
+            self.fail(f"'{path}' is not a name for this file; expected one that ends in {self.suffix}", param, ctx)
+        if not path.absolute().parent.is_dir():
+            self.fail(f"'{path}' cannot be written: there is no folder {path.parent}; make it first", param, ctx)
+        return path
+
 
 data_argument = click.argument("data", nargs=-1, required=True, metavar="[KIND] ROOT")
 loader_options = click.option(
@@ -46,6 +66,17 @@ def read_data(data: Sequence[str], settings: Sequence[str] = (), *, warn: bool =
     for warning in dataset.warnings if warn else ():
         click.echo(f"warning: {warning}", err=True)
     return dataset
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a PNG, whole or not at all, and say so.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with replacing(path) as part:
+        picture.save(part, "png")
+    click.echo(f"wrote {path}, {picture.width} x {picture.height}")
 
 
 def open_stores(paths: Sequence[Path]) -> list[EmbeddingStore]:

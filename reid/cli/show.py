@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from reid.cli.options import data_argument, loader_options, read_data, skip_broken_option
+from reid.cli.options import OutputFile, data_argument, loader_options, read_data, save_picture, skip_broken_option
 from reid.dataset import Dataset
 from reid.errors import UserError
 
@@ -18,15 +18,21 @@ from reid.errors import UserError
 @click.command()
 @data_argument
 @loader_options
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The PNG to write.")
-@click.option("--people", default=6, show_default=True, help="How many people, chosen by --seed.")
+@click.option("--out", type=OutputFile(".png"), required=True, help="The PNG to write.")
+@click.option(
+    "--people", type=click.IntRange(1), default=6, show_default=True, help="How many people, chosen by --seed."
+)
 @click.option("--person", "named", multiple=True, help="This person instead; repeatable.")
 @click.option("--alike", is_flag=True, help="The most alike people of each family of look-alikes (synthetic people).")
 @click.option("--attributes", is_flag=True, help="Show what people.json says of each person (synthetic people).")
 @click.option("--compare", is_flag=True, help="Underline the words that tell the people shown from each other.")
 @click.option("--seed", default=0, show_default=True, help="Which people and which of their images.")
-@click.option("--height", default=160, show_default=True, help="Height of an image in pixels.")
-@click.option("--columns", default=12, show_default=True, help="At most so many columns of images.")
+@click.option(
+    "--height", type=click.IntRange(16, 1024), default=160, show_default=True, help="Height of an image in pixels."
+)
+@click.option(
+    "--columns", type=click.IntRange(1), default=12, show_default=True, help="At most so many columns of images."
+)
 @skip_broken_option
 def show(
     data: tuple[str, ...],
@@ -60,11 +66,7 @@ def show(
         mark_differences=compare or alike,
         skip_broken=skip_broken,
     )
-    try:
-        picture.save(out)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--out {out}: cannot be written ({error}); expected a path that ends in .png") from error
-    click.echo(f"wrote {out}, {picture.width} x {picture.height}")
+    save_picture(picture, out)
 
 
 _NOT_SEEN = ("number", "family", "split", "sketched_by", "grain")

@@ -276,3 +276,22 @@ def test_lookalikes_need_people_json(people: Path, reid) -> None:
     done = reid("data", "show", people, "--alike", "--out", people / "a.png")
     assert done.code == 2
     assert "people.json: no such file" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "{store}", "--save", "{store}/none/s.json"], "there is no folder"),
+        (["evaluate", "{store}", "--rank-lists", "ranks.gif"], "expected one that ends in .png"),
+        (["calibrate", "{store}", "--plot", "{store}/none/c.png"], "there is no folder"),
+        (["data", "show", "{people}", "--out", "{store}/none/c.png"], "there is no folder"),
+        (["data", "synth", "/proc/nowhere", "--people", "2"], "/proc/nowhere.partial: cannot be written"),
+        (["baseline", "{people}", "--out", "/proc/nowhere"], "/proc/nowhere.partial: cannot be written"),
+    ],
+)
+def test_places_that_cannot_be_written_are_one_line(people: Path, store: Path, reid, words, message: str) -> None:
+    done = reid(*(word.format(store=store, people=people) for word in words))
+    assert done.code == 2
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert message in line
+    assert not list(people.rglob("*.partial"))
