@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.artifact import PARTIAL, ArtifactWriter, Manifest, check_files, expect_kind, write_text
+from reid.artifact import ArtifactWriter, Manifest, check_files, expect_kind, replacing, write_text
 from reid.errors import UserError
 from reid.extras import require
 from reid.modality import Modality
@@ -76,7 +76,8 @@ class ShardPlan:
         """Put a shard's embeddings [rows, D] on disk; when this returns they survive a power cut.
 
         Raises:
-            UserError: an embedding is NaN, infinite (also after rounding to float16) or zero; its samples are named.
+            UserError: an embedding is NaN, infinite (also after rounding to float16) or zero, and its samples are named;
+                or the disk is full: the shards before it stay, and the next run goes on with this one.
             ValueError: the shape is wrong.
         """
         import pyarrow as pa
@@ -97,13 +98,11 @@ class ShardPlan:
             pa.FixedSizeListArray.from_arrays(pa.array(stored.ravel()), self.dim),
         ]
         batch = pa.record_batch(columns, names=[*_COLUMNS, "embedding"])
-        part = self._path(shard).with_suffix(PARTIAL)
-        with part.open("wb") as file:
+        with replacing(self._path(shard)) as part, part.open("wb") as file:
             with pa.ipc.new_file(file, batch.schema) as writer:
                 writer.write_batch(batch)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(self._path(shard))
 
     def _path(self, shard: int) -> Path:
         return self.folder / f"shard-{shard:05d}.arrow"

@@ -133,6 +133,26 @@ def test_going_on_with_other_settings_is_refused_by_name(tmp_path: Path, options
             plan.write(shard, vectors(plan.rows(shard)))
 
 
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with (
+        pytest.raises(UserError, match=r"shard-00001\.arrow: cannot be written \(No space left"),
+        open_writer(tmp_path / "s") as plan,
+    ):
+        plan.write(0, vectors(plan.rows(0)))
+        # A full disk cannot be had in a test; the call that meets it first can.
+        monkeypatch.setattr("reid.embeddings.os.fsync", full)
+        plan.write(1, vectors(plan.rows(1)))
+    monkeypatch.undo()
+    assert [p.name for p in (tmp_path / "s.partial").glob("shard*")] == ["shard-00000.arrow"]
+    with open_writer(tmp_path / "s") as plan:
+        assert plan.pending() == [1, 2, 3]
+        for shard in plan.pending():
+            plan.write(shard, vectors(plan.rows(shard)))
+
+
 def test_a_store_is_not_finished_while_shards_are_missing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="3 shards were not written"), open_writer(tmp_path / "s") as plan:
         plan.write(0, vectors(plan.rows(0)))
