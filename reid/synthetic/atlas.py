@@ -17,7 +17,7 @@ from reid.synthetic import wardrobe
 from reid.synthetic.cloth import Canvas, paint_cloth, tinted
 from reid.synthetic.draw import Draw
 from reid.synthetic.person import Cloth, Person
-from reid.synthetic.wardrobe import COLOURS, DYES, FABRICS, LOWERS, SKIN, SKIN_INFRARED, UPPERS
+from reid.synthetic.wardrobe import DYES, LOWERS, SKIN, SKIN_INFRARED, UPPERS
 
 COLUMNS = 64
 # Rows of each texture.
@@ -200,7 +200,6 @@ def _paint_head(person: Person, head: Canvas) -> None:
     skin, skin_nir = _skin(person)
     head.fill(head.v >= 0, skin, skin_nir)
     turn, v = np.abs(head.turn), head.v
-    dark = 0.5 if person.skin > 3 else 0.42
     # Sockets, nose, lips and cheeks are shades of the skin.
     head.shade((np.abs(v - 0.5) < 0.05) & (np.abs(turn - 21) < 13), 0.86)
     head.shade((v > 0.5) & (v < 0.66) & (np.abs(turn - 9) < 5), 0.9)
@@ -213,8 +212,9 @@ def _paint_head(person: Person, head: Canvas) -> None:
     hair, nir = _hair_colour(person)
     head.fill((np.abs(v - 0.425) < 0.018) & (np.abs(turn - 21) < 12), tuple(round(c * 0.8) for c in hair), nir)
     if person.beard:
-        chin = (v > 0.69) & (turn < 84) & ~((np.abs(v - 0.78) < 0.03) & (turn < 13))
-        head.fill(chin & ((v > 0.72) | (turn < 34)), hair, nir)
+        chin = (v > 0.74) & (turn < 78) & ~((np.abs(v - 0.78) < 0.03) & (turn < 13))
+        stubble = tuple((2 * h + s) // 3 for h, s in zip(hair, skin, strict=True))
+        head.fill(chin | ((np.abs(v - 0.715) < 0.02) & (turn < 26)), stubble, (2 * nir + skin_nir) / 3)
     if person.hair != "bald":
         face = {"cropped": 74.0, "short": 70.0}.get(person.hair, 62.0)
         low = {"cropped": 0.52, "short": 0.58, "curly": 0.66, "bun": 0.66, "ponytail": 0.66}.get(person.hair, 1.0)
@@ -227,10 +227,10 @@ def _paint_head(person: Person, head: Canvas) -> None:
         head.fill(mane, hair, nir)
         head.streak(mane, 0.2)
     if person.glasses:
-        frame = (np.abs(v - 0.505) < 0.075) & (turn < 40) & ~((np.abs(v - 0.505) < 0.04) & (np.abs(turn - 21) < 11))
-        frame |= (np.abs(v - 0.48) < 0.02) & (turn >= 40) & (turn < 86)
-        head.fill(frame & (v > 0.43), (24, 24, 28), 0.15)
-    head.shade(v >= 0, 1.0 if dark else 1.0)
+        lens = (np.abs(v - 0.505) < 0.06) & (np.abs(turn - 21) < 15)
+        head.shade(lens, 0.8)
+        rim = lens & ~((np.abs(v - 0.505) < 0.042) & (np.abs(turn - 21) < 11))
+        head.fill(rim | ((np.abs(v - 0.49) < 0.014) & ((turn < 7) | ((turn > 35) & (turn < 86)))), (38, 36, 40), 0.15)
 
 
 def _hair_colour(person: Person) -> tuple[tuple[int, int, int], float]:
@@ -298,14 +298,10 @@ def _paint_bag(person: Person, canvases: dict[str, Canvas]) -> None:
     strap.shade(strap.v >= 0, 0.7)
 
 
-# What the tests and the error analysis ask: how bright a garment is to each kind of camera.
 def garment_brightness(person: Person, tile: str = "upper") -> tuple[float, float]:
-    """Mean visible luminance and mean near-infrared reflectance of a texture, both 0..255."""
+    """How bright a garment is to each kind of camera: mean luminance, mean near-infrared reflectance, both 0..255."""
     atlas = make_atlas(person)
     first, rows = atlas.first_row[tile], atlas.rows[tile]
     red, green, blue, nir = (float(plane[first : first + rows].astype(np.int64).sum()) for plane in atlas.planes)
     count = rows * atlas.columns
     return (0.299 * red + 0.587 * green + 0.114 * blue) / count, nir / count
-
-
-__all__ = ["COLUMNS", "FABRICS", "TILES", "Atlas", "COLOURS", "garment_brightness", "make_atlas"]

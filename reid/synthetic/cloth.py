@@ -149,7 +149,8 @@ def _pattern(
             np.clip((_F(15.0) - np.abs(np.abs(turn) - 90)) / _F(6) + _F(0.5), 0, 1).astype(_F), shape
         )
     if pattern == "logo" and logo:
-        return _logo(np.abs(turn) / _F(30.0), (down - _F(25.0)) / _F(9.5), grain // 3 % 4)
+        at: Float = ((down - _F(25.0)) / _F(9.5)).astype(_F)
+        return _logo((np.abs(turn) / _F(30.0)).astype(_F), at, grain // 3 % 4)
     return None
 
 

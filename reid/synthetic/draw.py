@@ -2,7 +2,7 @@
 
 NumPy promises its bit generators across versions but not the methods that turn bits into numbers, and a stateful
 generator makes sample i depend on sample i - 1. Here every number comes from hashing a key such as
-("pose", seed, person, camera, shot), so any sample is computed alone. Only integer arithmetic and IEEE `*` and `+` follow.
+("shot", seed, person, camera, number), so any sample is computed alone. Only integers and IEEE arithmetic follow.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
+from struct import Struct
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 T = TypeVar("T")
 
 _WORDS = 42  # 168 bytes, one block of SHAKE-128
+_UNPACK = Struct(f"<{_WORDS}I").unpack
 
 
 class Draw:
@@ -38,7 +40,7 @@ class Draw:
         """The next 32 bits."""
         if not self._words:
             raw = hashlib.shake_128(repr((*self._key, self._block)).encode()).digest(4 * _WORDS)
-            self._words = [int.from_bytes(raw[i : i + 4], "little") for i in range(0, len(raw), 4)]
+            self._words = list(_UNPACK(raw))
             self._block += 1
         return self._words.pop()
 
@@ -110,7 +112,7 @@ def smooth_noise(cell: int) -> NDArray[np.float32]:
     weight = (np.arange(256) % cell).astype(np.float32) / np.float32(cell)
     low = np.arange(256) // cell
     high = (low + 1) % n
-    rows = coarse[low] + (coarse[high] - coarse[low]) * weight[:, None]
+    rows: NDArray[np.float32] = coarse[low] + (coarse[high] - coarse[low]) * weight[:, None]
     table: NDArray[np.float32] = rows[:, low] + (rows[:, high] - rows[:, low]) * weight[None, :]
     table.setflags(write=False)
     return table

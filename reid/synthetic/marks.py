@@ -1,4 +1,4 @@
-"""What an artist draws inside a garment's outline: seams, fastenings, faces, prints and patterns, as lines on the cloth.
+"""What an artist draws inside an outline: seams, fastenings, faces, prints and patterns, as lines on the cloth.
 
 A line is given on the unrolled texture, as `reid.synthetic.atlas` has it: `v` from 0 to 1 along the part, `turn` in
 degrees from the front. `reid.synthetic.sketch` bends it round the body.
@@ -74,6 +74,8 @@ def _face(person: Person) -> list[Mark]:
     if person.hair not in ("bald",) and person.hat in ("none", "cap"):
         face = 66
         marks.append(Mark("head", (_level(0.29, -face, face), _plumb(face, 0.29, 0.5), _plumb(-face, 0.29, 0.5)), 0))
+        if person.hat == "none":
+            marks.append(Mark("head", tuple(_plumb(t, 0.04, 0.26) for t in range(-54, 55, 18)), 1))
     strokes = {"long": 26, "shoulder-length": 26, "ponytail": 40, "bun": 60}.get(person.hair, 0)
     if strokes:
         marks.append(Mark("hair", tuple(_plumb(t, 0.05, 0.95) for t in range(-180, 180, strokes)), 1))
@@ -157,7 +159,7 @@ def _pattern(tile: str, cloth: Cloth, length: float, girth: float, grain: int, e
     if cloth.pattern == "check":
         rows = [9.5 * size * (i + 0.5) / length for i in range(int(length * end / (9.5 * size)))]
         return [Mark(tile, (*(_level(v) for v in rows), *(_plumb(t, 0.0, end) for t in columns)), 0)]
-    if cloth.pattern == "dots" and tile != "sleeve":
+    if cloth.pattern == "dots":
         step = girth / count
         dots = []
         for row in range(int(length * end / step)):

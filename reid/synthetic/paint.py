@@ -33,7 +33,7 @@ def surface(figure: Figure, atlas: Atlas, strips: Strips, pixels: Pixels) -> NDA
     key = tuple((part.tile, part.rows) for part in figure.parts)
     low, size = _tiles(key, tuple(atlas.first_row[t] for t, _ in key), tuple(atlas.rows[t] for t, _ in key))
     columns = atlas.columns
-    turn = np.array([round(yaw * columns / 360) % columns for yaw in strips.yaw], dtype=np.int64)
+    turn = np.rint(strips.yaw * (columns / 360)).astype(np.int64)
     row = (pixels.spread(low[strips.part]) + pixels.along * pixels.spread(size[strips.part])).astype(np.int64)
     texel = azimuth_columns(columns)[(pixels.across * _F(255) + _F(255.5)).astype(np.int64)]
     texel -= pixels.spread(turn)
@@ -68,17 +68,14 @@ def lay(picture: Float, pixels: Pixels, colours: Float) -> None:
         pixels: of P strips.
         colours: float32 [C, N], one per pixel of the strips.
     """
-    channels = picture.shape[0]
-    for first, last, top, bottom, left, right in pixels.windows:
-        if first == last:
-            continue
-        high, wide = bottom - top, right - left
-        below = picture[:, top:bottom, left:right]
-        above = colours[:, first:last].reshape(channels, high, wide)
-        cover = pixels.coverage[first:last].reshape(high, wide)
-        step = above - below
-        step *= cover
+    flat = picture.reshape(picture.shape[0], -1)
+    for first, last in pixels.spans():
+        where = pixels.position[first:last]
+        below = flat[:, where]
+        step = colours[:, first:last] - below
+        step *= pixels.coverage[first:last]
         below += step
+        flat[:, where] = below
 
 
 def flattened(strips: Strips, pixels: Pixels) -> tuple[Float, Float]:
@@ -86,9 +83,9 @@ def flattened(strips: Strips, pixels: Pixels) -> tuple[Float, Float]:
     across, facing = pixels.across, pixels.facing
     boxes = np.flatnonzero(strips.boxy)
     if boxes.size:
-        across, facing = across.copy(), facing.copy()
+        across, facing, spans = across.copy(), facing.copy(), pixels.spans()
         for index in boxes:
-            first, last = pixels.windows[index][:2]
+            first, last = spans[index]
             away = across[first:last]
             square = away * away
             away *= _F(1) - strips.boxy[index] * (_F(1) - square * square)

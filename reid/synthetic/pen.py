@@ -78,7 +78,7 @@ def ink_strokes(
         strokes: what to draw. hand: who draws.
         thin: factor on the stroke's weight. wobble: factor on how far it strays.
     """
-    height, width = ink.shape
+    height = ink.shape[0]
     scale = height / 128
     x, y, stroke = _overshoot(strokes, hand.overshoot * scale)
     if x.size < 2:

@@ -16,13 +16,12 @@ from reid.synthetic.wardrobe import LOWERS, UPPERS
 Point = tuple[float, float, float]
 
 JOINTS = (
-    "crown", "chin", "nape", "neck", "waist", "hips", "crotch", "upper hem", "skirt top", "skirt hem",
-    "left hip", "left knee", "left ankle", "left heel", "left toe",
-    "right hip", "right knee", "right ankle", "right heel", "right toe",
-    "left shoulder", "left elbow", "left wrist", "left fingers",
-    "right shoulder", "right elbow", "right wrist", "right fingers",
-    "hat top", "hat edge", "brim back", "brim front", "left strand top", "left strand end", "right strand top", "right strand end", "hair top", "hair end", "scarf top", "scarf end", "tail top",
-    "tail end", "bag top", "bag end", "handle top", "handle end",
+    "crown", "chin", "nape", "neck", "waist", "hips", "crotch", "upper hem", "skirt top", "skirt hem", "left hip",
+    "left knee", "left ankle", "left heel", "left toe", "right hip", "right knee", "right ankle", "right heel",
+    "right toe", "left shoulder", "left elbow", "left wrist", "left fingers", "right shoulder", "right elbow",
+    "right wrist", "right fingers", "hat top", "hat edge", "brim back", "brim front", "left strand top",
+    "left strand end", "right strand top", "right strand end", "hair top", "hair end", "scarf top", "scarf end",
+    "tail top", "tail end", "bag top", "bag end", "handle top", "handle end",
 )  # fmt: skip
 INDEX = {name: i for i, name in enumerate(JOINTS)}
 
@@ -176,7 +175,7 @@ def _head(place: dict[str, Point], person: Person, stride: Stride) -> None:
 
 def _carried(place: dict[str, Point], person: Person) -> None:
     x, y, z = place["right fingers"]
-    wx, wy, wz = place["right wrist"]
+    wx, _, wz = place["right wrist"]
     _, hip, middle = place["hips"]
     thick = UPPERS[person.upper].ease
     if person.carried == "backpack":

@@ -1,7 +1,7 @@
 """Fills strips: every pixel of every strip at once, without a loop over pixels or strips.
 
-The windows (bounding boxes) of all strips are laid end to end in one flat list, so that one NumPy call serves them all.
-Coverage is analytic: the distance of the pixel's centre to the strip's edge, clipped to one pixel.
+The rows of all strips are laid end to end in one list, and the pixels of all rows in another, so that one NumPy call
+serves them all. Coverage is analytic: the distance of the pixel's centre to the strip's edge, clipped to one pixel.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
+Whole = NDArray[np.int64]
 Scalar = TypeVar("Scalar", bound=np.generic)
 _F = np.float32
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels of P strips, N in all.
+    """The pixels of P strips, N in all, strip after strip.
 
     Attributes:
-        windows: [P] of (first, last, y0, y1, x0, x1): the strip's pixels are first..last of the flat arrays and fill
-            rows y0..y1 and columns x0..x1 of the picture.
         sizes: int64 [P], how many pixels each strip has.
+        position: int64 [N], y * width + x.
         coverage: float32 [N], share of the pixel that is covered.
         along: float32 [N], place along the near surface, 0 at the start and 1 at the end.
         across: float32 [N], -1 at the left edge, 1 at the right one.
         facing: float32 [N], 1 where the surface faces the camera, 0 at the edges.
     """
 
-    windows: list[tuple[int, int, int, int, int, int]]
-    sizes: NDArray[np.int64]
+    sizes: Whole
+    position: Whole
     coverage: Float
     along: Float
     across: Float
@@ -41,11 +41,16 @@ class Pixels:
 
     def spread(self, values: NDArray[Scalar]) -> NDArray[Scalar]:
         """One value per strip [P] -> one per pixel [N]."""
-        return np.repeat(values, self.sizes)
+        return values.repeat(self.sizes)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """First pixel and the one behind the last, for each strip."""
+        last = self.sizes.cumsum().tolist()
+        return list(zip([0, *last[:-1]], last, strict=True))
 
 
 @lru_cache(maxsize=4)
-def _steps(n: int) -> NDArray[np.int64]:
+def _steps(n: int) -> Whole:
     steps = np.arange(n, dtype=np.int64)
     steps.setflags(write=False)
     return steps
@@ -79,42 +84,34 @@ def fill(
     steep = np.abs(bulge)
     end0 = half[:, 0] * np.maximum(round_start, steep) + _F(0.5)
     end1 = half[:, -1] * np.maximum(round_end, steep) + _F(0.5)
-    box = _boxes(x0, y0, x1, y1, ux, uy, np.maximum(end0, end1), half, middle, height, width)
-    left, right, top, bottom = box
-    high, wide = bottom - top, right - left
-    sizes = high * wide
-    last = np.cumsum(sizes)
-    windows = list(
-        zip(
-            (last - sizes).tolist(), last.tolist(), *(side.tolist() for side in (top, bottom, left, right)), strict=True
-        )
-    )
-    # Along and across are linear in x and y: one start per row of each window, one step per pixel.
-    row_of = np.repeat(_steps(high.size), high)
-    row = (_steps(1 << 16)[: row_of.size] - np.repeat(np.cumsum(high) - high, high) + top[row_of]).astype(_F)
-    off_y = row + _F(0.5) - y0[row_of]
-    off_x = (left.astype(_F) + _F(0.5) - x0)[row_of]
-    per_row = wide[row_of]
-    step = (_steps(1 << 21)[: int(last[-1])] - np.repeat(np.cumsum(per_row) - per_row, per_row)).astype(_F)
-    s = np.repeat(off_x * ux[row_of] + off_y * uy[row_of], per_row) + step * np.repeat(ux, sizes)
-    t = np.repeat(off_x * uy[row_of] - off_y * ux[row_of], per_row) + step * np.repeat(uy, sizes)
-    inverse = np.repeat(_F(1) / length, sizes)
+    thick = (half + np.abs(middle)).max(axis=1) + _F(0.5)
+    strip, row, left, wide = _rows(x0, y0, ux, uy, length, thick, end0, end1, height, width)
+    # Along and across are linear in x: one start per row, one step per pixel.
+    off_x, off_y = left.astype(_F) + _F(0.5) - x0[strip], row.astype(_F) + _F(0.5) - y0[strip]
+    right, down = ux[strip], uy[strip]
+    step_whole = _steps(1 << 21)[: int(wide.sum())] - (wide.cumsum() - wide).repeat(wide)
+    position = (row * width + left).repeat(wide) + step_whole
+    step = step_whole.astype(_F)
+    sizes = np.bincount(strip, weights=wide, minlength=half.shape[0]).astype(np.int64)
+    s = (off_x * right + off_y * down).repeat(wide) + step * ux.repeat(sizes)
+    t = (off_x * down - off_y * right).repeat(wide) + step * uy.repeat(sizes)
+    inverse = (_F(1) / length).repeat(sizes)
     u = np.minimum(np.maximum(s * inverse, _F(0)), _F(1))
     place = (u * _F(sections - 1) + _F(0.5)).astype(np.int64)
-    place += np.repeat(_steps(high.size) * sections, sizes)
+    place += (_steps(1 << 16)[: sizes.size] * sections).repeat(sizes)
     breadth = half.reshape(-1)[place]
     t -= middle.reshape(-1)[place]
     # Beyond the ends the strip narrows as an ellipse does.
     before = np.maximum(-s, _F(0))
-    behind = np.maximum(s - np.repeat(length, sizes), _F(0))
-    share = before * np.repeat(_F(1) / end0, sizes) + behind * np.repeat(_F(1) / end1, sizes)
+    behind = np.maximum(s - length.repeat(sizes), _F(0))
+    share = before * (_F(1) / end0).repeat(sizes) + behind * (_F(1) / end1).repeat(sizes)
     narrow = np.sqrt(np.maximum(_F(1) - share * share, _F(0)))
     coverage = np.maximum(np.minimum(breadth * narrow - np.abs(t) + _F(0.5), _F(1)), _F(0))
     coverage = np.minimum(coverage, breadth * _F(2)) * (share < 1)
     across = np.minimum(np.maximum(t / np.maximum(breadth, _F(0.25)), _F(-1)), _F(1))
     facing = np.sqrt(_F(1) - across * across)
-    along = u + (behind - before + facing * breadth * np.repeat(bulge, sizes)) * inverse
-    return Pixels(windows, sizes, coverage, np.minimum(np.maximum(along, _F(0)), _F(1)), across, facing)
+    along = u + (behind - before + facing * breadth * bulge.repeat(sizes)) * inverse
+    return Pixels(sizes, position, coverage, np.minimum(np.maximum(along, _F(0)), _F(1)), across, facing)
 
 
 def directions(x0: Float, y0: Float, x1: Float, y1: Float) -> tuple[Float, Float, Float]:
@@ -126,25 +123,40 @@ def directions(x0: Float, y0: Float, x1: Float, y1: Float) -> tuple[Float, Float
     return np.where(short, _F(0), dx / length), np.where(short, _F(1), dy / length), length
 
 
-def _boxes(
+def _rows(
     x0: Float,
     y0: Float,
-    x1: Float,
-    y1: Float,
     ux: Float,
     uy: Float,
-    end: Float,
-    half: Float,
-    middle: Float,
+    length: Float,
+    thick: Float,
+    end0: Float,
+    end1: Float,
     height: int,
     width: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The bounding box of each strip inside the picture: left, right, top, bottom, int64 [P] each."""
-    thick = np.max(half + np.abs(middle), axis=1)
-    reach_x = np.abs(uy) * thick + np.abs(ux) * end + _F(0.5)
-    reach_y = np.abs(ux) * thick + np.abs(uy) * end + _F(0.5)
-    left = np.clip(np.floor(np.minimum(x0, x1) - reach_x), 0, width).astype(np.int64)
-    right = np.clip(np.ceil(np.maximum(x0, x1) + reach_x), 0, width).astype(np.int64)
-    top = np.clip(np.floor(np.minimum(y0, y1) - reach_y), 0, height).astype(np.int64)
-    bottom = np.clip(np.ceil(np.maximum(y0, y1) + reach_y), 0, height).astype(np.int64)
-    return left, right, top, bottom
+) -> tuple[Whole, Whole, Whole, Whole]:
+    """The rows of pixels that meet each strip's bounding rectangle, which lies aslant.
+
+    Returns:
+        For each row: the strip, y, x of the first pixel, and how many pixels.
+    """
+    reach = np.abs(ux) * thick
+    ends = np.stack([-end0 * uy, (length + end1) * uy])
+    top = np.maximum(np.floor(y0 + ends.min(axis=0) - reach), 0).astype(np.int64)
+    bottom = np.minimum(np.ceil(y0 + ends.max(axis=0) + reach), height).astype(np.int64)
+    high = np.maximum(bottom - top, 0)
+    strip = _steps(1 << 16)[: high.size].repeat(high)
+    row = _steps(1 << 20)[: strip.size] - (high.cumsum() - high - top)[strip]
+    # On a row, being less than `thick` from the axis and between the ends each leaves an interval of x.
+    y = row.astype(_F) + _F(0.5) - y0[strip]
+    right, down = ux[strip], uy[strip]
+    tiny = _F(1e-3)
+    slope = np.where(np.abs(down) < tiny, tiny, down)
+    middle, side = y * right / slope, np.abs(thick[strip] / slope)
+    slope = np.where(np.abs(right) < tiny, tiny, right)
+    first, second = (-end0[strip] - y * down) / slope, ((length + end1)[strip] - y * down) / slope
+    low = np.maximum(middle - side, np.minimum(first, second)) + x0[strip]
+    high_x = np.minimum(middle + side, np.maximum(first, second)) + x0[strip]
+    left = np.minimum(np.maximum(np.floor(low), 0), width).astype(np.int64)
+    wide = np.maximum(np.minimum(np.maximum(np.ceil(high_x), 0), width).astype(np.int64) - left, 0)
+    return strip, row, left, wide

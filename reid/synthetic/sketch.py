@@ -58,11 +58,12 @@ def draw_sketch(seed: int, person: Person, number: int, height: int, width: int)
 
 def _labels(pixels: Pixels, height: int, width: int) -> Labels:
     """Which strip is on top, int32 [H, W]; -1: none."""
-    labels = np.full((height, width), -1, np.int32)
-    for index, (first, last, top, bottom, left, right) in enumerate(pixels.windows):
-        inside = pixels.coverage[first:last].reshape(bottom - top, right - left) > 0.5
-        labels[top:bottom, left:right][inside] = index
-    return labels
+    labels = np.full(height * width, -1, np.int32)
+    covered = pixels.coverage > 0.5
+    strips = pixels.spread(np.arange(pixels.sizes.size, dtype=np.int32))
+    # Where an index occurs more than once, the last value stays: the strip on top.
+    labels[pixels.position[covered]] = strips[covered]
+    return labels.reshape(height, width)
 
 
 def _tone(person: Person, figure: Figure, strips: Strips, pixels: Pixels, height: int, width: int) -> Float:
@@ -71,8 +72,9 @@ def _tone(person: Person, figure: Figure, strips: Strips, pixels: Pixels, height
     flat = atlas.planes.reshape(4, -1).astype(_F)
     grey = (flat[0] * _F(0.3) + flat[1] * _F(0.59)) + flat[2] * _F(0.11)
     picture = np.full((1, height, width), 255, _F)
-    lay(picture, pixels, grey.take(surface(figure, atlas, strips, pixels))[None])
-    return picture[0]
+    lay(picture, pixels, grey[surface(figure, atlas, strips, pixels)][None])
+    tone: Float = picture[0]
+    return tone
 
 
 def _look_up(labels: Labels, x: Float, y: Float) -> Labels:
@@ -125,13 +127,13 @@ def _outlines(figure: Figure, strips: Strips, labels: Labels) -> Strokes:
     inside = _look_up(labels, x - step_x, y - step_y)
     outside = _look_up(labels, x + out_x / far * probe, y + out_y / far * probe)
     joined = _joined(figure, strips)
-    seen = (inside == own) & ~joined[own, outside]
+    seen = ((inside == own) | joined[own, inside]) & ~joined[own, outside]
     number = np.broadcast_to(own, x.shape).astype(np.int32)
     return Strokes(x.ravel(), y.ravel(), number.ravel()).where(seen.ravel())
 
 
 def _joined(figure: Figure, strips: Strips) -> NDArray[np.bool_]:
-    """bool [P, P + 1]: between which strips no line is drawn; the last column stands for the paper."""
+    """bool [P, P + 1]: which strips are one garment, so that no line parts them; the last column is the paper."""
     names = [figure.parts[i].surface for i in strips.part.tolist()]
     joined = np.zeros((len(names), len(names) + 1), bool)
     for i, a in enumerate(names):
@@ -189,7 +191,7 @@ def _hatch(ink: NDArray[np.int32], tone: Float, hand: Hand, draw: Draw) -> None:
         inside = (column >= 0) & (column < width)
         dark = tone[row, np.clip(column, 0, width - 1)] < np.where(number % 2 == 0, *limits)[:, None]
         stroke = np.broadcast_to(number[:, None], x.shape).astype(np.int32)
-        lines = Strokes(x.ravel().astype(_F), rows.ravel(), stroke.ravel()).where((inside & dark).ravel())
+        lines = Strokes(x.astype(_F).ravel(), rows.astype(_F).ravel(), stroke.ravel()).where((inside & dark).ravel())
         ink_strokes(ink, lines, hand, draw, thin=0.7, wobble=0.8)
 
 

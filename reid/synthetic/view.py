@@ -65,7 +65,7 @@ class Strips:
         x0, y0, x1, y1: float32 [P], the axes in pixels.
         half, middle: float32 [P, FINE], half-width of the strip and how far its middle lies right of the axis.
         bulge: float32 [P], how far the near surface bends along the axis, as a share of the half-width.
-        round_start, round_end, boxy: float32 [P], see `reid.synthetic.part.Part`. yaw: float [P], degrees.
+        round_start, round_end, boxy: float32 [P], see `reid.synthetic.part.Part`. yaw: float64 [P], degrees.
         unit: pixels per cm at the person's middle.
         feet: y in pixels of the lower foot, and the x between the feet.
     """
@@ -81,7 +81,7 @@ class Strips:
     round_start: Float
     round_end: Float
     boxy: Float
-    yaw: tuple[float, ...]
+    yaw: NDArray[np.float64]
     unit: float
     feet: tuple[float, float]
 
@@ -106,9 +106,9 @@ def look(figure: Figure, joints: Sequence[Point], sight: Sight, frame: Frame) ->
     py = (below - _F(top)) * _F(unit) + _F(frame.height * frame.top)
     order = _painting_order(figure, z, sight)
     starts, ends = figure.starts[order], figure.ends[order]
-    yaws = [sight.head if headed else sight.yaw for headed in figure.headed[order].tolist()]
-    cosine = np.array([cos(a) for a in yaws], dtype=_F)[:, None]
-    sine = np.array([sin(a) for a in yaws], dtype=_F)[:, None]
+    headed = figure.headed[order]
+    cosine = np.where(headed, _F(cos(sight.head)), c)[:, None]
+    sine = np.where(headed, _F(sin(sight.head)), s)[:, None]
     side, deep = figure.side[order] * cosine, figure.deep[order] * sine
     grow = np.arange(side.shape[1], dtype=_F) / _F(side.shape[1] - 1)
     size = scale[starts][:, None] + (scale[ends] - scale[starts])[:, None] * grow
@@ -131,7 +131,7 @@ def look(figure: Figure, joints: Sequence[Point], sight: Sight, frame: Frame) ->
         figure.round_start[order],
         figure.round_end[order],
         figure.boxy[order],
-        tuple(yaws),
+        np.where(headed, sight.head, sight.yaw),
         unit,
         (max(float(py[i]) for i in sole), feet[1]),
     )
