@@ -76,8 +76,8 @@ class ShardPlan:
         """Put a shard's embeddings [rows, D] on disk; when this returns they survive a power cut.
 
         Raises:
-            UserError: an embedding is NaN, infinite (also after rounding to float16) or zero, and its samples are named;
-                or the disk is full: the shards before it stay, and the next run goes on with this one.
+            UserError: an embedding is NaN, infinite (also after rounding to float16) or zero; its samples are named.
+                Or the disk is full: the shards before it stay, and the next run goes on with this one.
             ValueError: the shape is wrong.
         """
         import pyarrow as pa
