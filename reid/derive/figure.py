@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from reid.derive.filters import Plane, gaussian, guided, opponent, resize
 
@@ -32,8 +33,8 @@ def figure_mask(rgb: Plane) -> Plane:
     height, width = rgb.shape[:2]
     rows = min(height, ANALYSIS_HEIGHT)
     columns = max(8, round(width * rows / height))
-    planes = np.stack([resize(np.ascontiguousarray(rgb[..., c]), rows, columns) for c in range(3)], axis=-1)
-    colours = opponent(np.clip(planes, 0, 1))
+    coded = Image.fromarray((rgb * np.float32(255)).astype(np.uint8)).resize((columns, rows), Image.Resampling.BOX)
+    colours = opponent(np.asarray(coded, dtype=np.float32) / np.float32(255))
     prior = body_prior(rows, columns)
     # Without a lower bound a body part outside the prior's silhouette could never be won by its colour.
     prior = 0.06 + 0.88 * prior
@@ -46,7 +47,7 @@ def figure_mask(rgb: Plane) -> Plane:
         support = prior * figure[bins]
         mask = support / (support + (1 - prior) * ground[bins])
     mask = guided(_contrast(colours, mask), mask, max(2, rows // 24), 1e-2)
-    return np.clip(resize(np.clip(mask, 0, 1).astype(np.float32), height, width), 0, 1)
+    return np.clip(resize(mask, height, width, Image.Resampling.BILINEAR), 0, 1)
 
 
 def _contrast(colours: Plane, mask: Plane) -> Plane:

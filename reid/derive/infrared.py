@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.derive.figure import figure_mask
-from reid.derive.filters import Plane, gaussian, guided, opponent, smooth_noise, smoothstep
+from reid.derive.filters import Plane, denoise, gaussian, opponent, smooth_noise, smoothstep
 
 REFERENCE_HEIGHT = 128
 """Lengths of a sensor are pixels of a crop of this height."""
@@ -100,7 +100,7 @@ def infrared(
     person = figure_mask(photo)
     colours = opponent(photo)
     # One garment, one colour: the guided filter flattens folds and noise but keeps the borders of garments.
-    flat = guided(colours, colours, max(1, round(2.5 * unit)), 0.06**2)
+    flat = denoise(colours, max(1, round(2.5 * unit)), 0.06**2)
     floor = np.float32(0.12)
     fold = np.clip(np.log((colours[0] + floor) / (np.maximum(flat[0], 0) + floor)), -0.6, 0.6)
     # In near-black cloth most of it is compression noise, which brightening would turn into glitter.

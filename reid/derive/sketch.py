@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reid.derive.figure import figure_mask
-from reid.derive.filters import Plane, gaussian, guided, opponent, resize, smooth_noise, smoothstep
+from reid.derive.filters import Plane, denoise, gaussian, opponent, resize, smooth_noise, smoothstep
 from reid.derive.flow import Displaced, along, edge_flow
 
 MAX_HEIGHT = 256
@@ -132,12 +132,12 @@ def _draw(photo: Plane, hand: Hand, rng: np.random.Generator, unit: float) -> Pl
     colours = opponent(photo)
     # Compression of the highlights: folds in dark cloth are as visible to an artist as those in white cloth.
     colours[0] = np.sqrt(np.clip(colours[0], 0, 1))
-    colours = guided(colours, colours, max(1, round(1.5 * unit)), NOISE**2)
+    colours = denoise(colours, max(1, round(1.5 * unit)), NOISE**2)
     height, width = round(mask.shape[0] * OVERSAMPLING), round(mask.shape[1] * OVERSAMPLING)
     big = OVERSAMPLING * unit
-    luma, faint, person = (
-        resize(plane, height, width) for plane in (colours[0], _faint_response(colours, mask, hand, unit), mask)
-    )
+    luma = resize(colours[0], height, width)
+    faint = _faint_response(colours, mask, hand, unit)
+    faint, person = (resize(plane, height, width, Image.Resampling.BILINEAR) for plane in (faint, mask))
     difference = _difference(luma, hand.width * big)
     flow = edge_flow(colours, 1.2 * unit, (height, width))
     response = along(np.maximum(-difference, 0) + np.maximum(faint, 0), flow, hand.stroke * big)
@@ -182,7 +182,8 @@ def _soft_threshold(response: Plane, on_person: Plane, hand: Hand) -> Plane:
     1 where the response is far above the threshold, falling as tanh to 0 at it.
     """
     counted = response[on_person > 0.5]
-    usual, strong = np.quantile(counted, (0.5, 0.93)) if counted.size else (0.0, 0.0)
+    places = [counted.size // 2, counted.size * 93 // 100]
+    usual, strong = np.partition(counted, places)[places] if counted.size else (0.0, 0.0)
     # Half of a person's pixels lie on no line: their response is noise. Where nothing is strong (fog, blur, a plain
     # figure), a fixed contrast takes the place of the strong edges, and noise stays off the paper.
     scale = np.float32(max(strong, FAINT_EDGE))

@@ -24,6 +24,7 @@ from reid.artifact import PARTIAL, write_text
 from reid.dataset import Dataset
 from reid.datasets.manifest import write_manifest
 from reid.datasets.views import WRITTEN_SUFFIX
+from reid.derive.filters import settle_allocator
 from reid.derive.infrared import SENSORS, infrared
 from reid.derive.sketch import HANDS, sketch
 from reid.errors import UserError
@@ -69,7 +70,8 @@ class DeriveReport:
     def __str__(self) -> str:
         parts = [f"{self.written:,} views written"]
         parts += [f"{self.kept:,} were there already"] if self.kept else []
-        parts += [f"{len(self.broken):,} photographs skipped, they do not decode"] if self.broken else []
+        unread = "1 photograph" if len(self.broken) == 1 else f"{len(self.broken):,} photographs"
+        parts += [f"{unread} skipped for not decoding"] if self.broken else []
         where = ", ".join(str(folder) for folders in self.folders.values() for folder in folders)
         listed = f"; {self.manifest} lists them with the rest" if self.manifest is not None else ""
         return f"{', '.join(parts)}: {where}{listed}"
@@ -251,11 +253,12 @@ def _claim(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 def _run(tasks: Sequence[_Task], workers: int) -> Iterator[_Done]:
     """The outcome of every task, in order."""
     if workers <= 1 or len(tasks) <= CHUNK:
+        settle_allocator()
         yield from map(_derive, tasks)
         return
     chunks = iter(tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK))
     # Fresh processes: a fork of a threaded program (a progress bar, a BLAS) may hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=settle_allocator) as pool:
         under_way: deque[Future[list[_Done]]] = deque(pool.submit(_derive_all, c) for c in islice(chunks, 3 * workers))
         try:
             while under_way:

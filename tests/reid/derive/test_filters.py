@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reid.derive.filters import box, gaussian, gradient, guided, opponent, smooth_noise, smoothstep
+from reid.derive.filters import box, denoise, gaussian, gradient, guided, opponent, smooth_noise, smoothstep
 
 RNG = np.random.default_rng(5)
 PLANE = RNG.random((13, 9)).astype(np.float32)
@@ -59,6 +59,7 @@ def test_guided_filter_removes_noise_and_keeps_the_edge():
     noisy = step + RNG.normal(0, 0.02, step.shape).astype(np.float32)
     clean = guided(noisy, noisy, 3, 0.03**2 * 4)
     assert clean[:, :15].std() < 0.4 * noisy[:, :15].std()
+    np.testing.assert_allclose(denoise(noisy, 3, 0.03**2 * 4), clean, atol=1e-4)
     assert (clean[:, 20] - clean[:, 19]).mean() > 0.9 * 0.6
 
 

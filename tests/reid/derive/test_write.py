@@ -218,7 +218,7 @@ def test_a_broken_photograph_is_named_or_skipped_and_counted(root):
     assert len(report.broken) == 1
     assert "2.jpg" in report.broken[0]
     assert report.written + report.kept == 4
-    assert "1 photographs skipped" in str(report)
+    assert "1 photograph skipped" in str(report)
     listed = {s.sample_id for s in load_dataset("manifest", report.manifest).select(modalities=(IR, SKETCH))}
     assert listed == {f"imgs-{v}/{n}.png" for v in ("ir", "sketch") for n in ("a/1", "b/3")}
     for name in NAMES:
