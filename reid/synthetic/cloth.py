@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.synthetic.draw import Draw, smooth_noise
-from reid.synthetic.person import Cloth
-from reid.synthetic.wardrobe import COLOURS, DYES, FABRICS
+from reid.synthetic.person import Cloth, Person
+from reid.synthetic.wardrobe import COLOURS, DYES, FABRICS, SKIN, SKIN_INFRARED
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -193,3 +193,14 @@ def _surface(canvas: Canvas, surface: str, length: float) -> None:
         canvas.relief *= _F(1.0) + _F(0.1) * smooth_noise(2)[(left + rows) % 256][:, (top + columns) % 256]
     elif surface == "shiny":
         canvas.gloss = 0.5
+
+
+def plain_cloth(person: Person, slot: str, colour: str, fabric: str) -> Cloth:
+    """Plain cloth of something small that a person wears; its dye is the person's, too."""
+    dye = Draw("dye", person.grain, slot).pick(tuple(DYES))
+    return Cloth(colour, "plain", None, fabric, dye, dye)
+
+
+def skin_of(person: Person) -> tuple[tuple[int, int, int], float]:
+    """Colour and near-infrared reflectance of a person's skin."""
+    return SKIN[person.skin], SKIN_INFRARED

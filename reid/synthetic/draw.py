@@ -95,7 +95,7 @@ def random_bytes(shape: tuple[int, ...], *key: int | str) -> NDArray[np.uint8]:
 def grain() -> NDArray[np.float32]:
     """Sensor grain, float32 [320, 320], bell-shaped, mean about 0, standard deviation about 1. Read-only."""
     dice = random_bytes((4, 320, 320), "grain").astype(np.int32)
-    table = ((dice.sum(axis=0) - 510).astype(np.float32) / np.float32(148.0)).astype(np.float32)
+    table: NDArray[np.float32] = ((dice.sum(axis=0) - 510).astype(np.float32) / np.float32(148.0)).astype(np.float32)
     table.setflags(write=False)
     return table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -60,22 +61,43 @@ def rasterise(strips: Strips, height: int, width: int) -> Pixels:
     )
 
 
-def lay(picture: Float, pixels: Pixels, colours: Float) -> None:
-    """Lay strips over a picture in their order.
+def resolve(pixels: Pixels, size: int) -> tuple[Pixels, Float]:
+    """What is left to be seen of strips that cover one another, the last one on top.
+
+    Compositing "over", from front to back: a pixel of a strip contributes its coverage times what shines through all
+    strips above it. What contributes nothing is dropped, so that nobody computes its colour.
+
+    Args:
+        pixels: of P strips. size: of the picture in pixels, H * W.
+
+    Returns:
+        The pixels that are seen, with their contribution as coverage; and what is left for the ground, float32 [H * W].
+    """
+    clear = np.ones(size, _F)
+    weight = pixels.coverage.copy()
+    for first, last in reversed(pixels.spans()):
+        where, part = pixels.position[first:last], weight[first:last]
+        left = clear[where]
+        part *= left
+        clear[where] = left - part
+    seen = np.flatnonzero(weight)
+    strip = pixels.spread(np.arange(pixels.sizes.size))[seen]
+    sizes = np.bincount(strip, minlength=pixels.sizes.size)
+    along, across, facing = pixels.along[seen], pixels.across[seen], pixels.facing[seen]
+    return Pixels(sizes, pixels.position[seen], weight[seen], along, across, facing), clear
+
+
+def lay(picture: Float, pixels: Pixels, clear: Float, colours: Float) -> None:
+    """Lay what is seen of strips over a picture.
 
     Args:
         picture: float32 [C, H, W], changed in place.
-        pixels: of P strips.
-        colours: float32 [C, N], one per pixel of the strips.
+        pixels, clear: of `resolve`. colours: float32 [C, N], one per pixel.
     """
-    flat = picture.reshape(picture.shape[0], -1)
-    for first, last in pixels.spans():
-        where = pixels.position[first:last]
-        below = flat[:, where]
-        step = colours[:, first:last] - below
-        step *= pixels.coverage[first:last]
-        below += step
-        flat[:, where] = below
+    for plane, colour in zip(picture.reshape(picture.shape[0], -1), colours, strict=True):
+        plane *= clear
+        # A sum in the order of the pixels, so the same everywhere.
+        plane += np.bincount(pixels.position, colour * pixels.coverage, plane.size).astype(_F)
 
 
 def flattened(strips: Strips, pixels: Pixels) -> tuple[Float, Float]:
@@ -91,3 +113,12 @@ def flattened(strips: Strips, pixels: Pixels) -> tuple[Float, Float]:
             away *= _F(1) - strips.boxy[index] * (_F(1) - square * square)
             facing[first:last] = np.sqrt(_F(1) - away * away)
     return across, facing
+
+
+def add_gloss(light: Float, pixels: Pixels, gloss: Sequence[float]) -> None:
+    """Put a streak of highlight along strips that shine; `gloss` [P] in 0..1, `light` [N] is changed in place."""
+    for (first, last), shine in zip(pixels.spans(), gloss, strict=True):
+        if shine:
+            off = (pixels.across[first:last] + _F(0.3)) * _F(2.6)
+            streak = np.maximum(_F(1) - off * off, _F(0))
+            light[first:last] *= _F(1) + streak * streak * _F(shine)

@@ -96,7 +96,7 @@ def fill(
     s = (off_x * right + off_y * down).repeat(wide) + step * ux.repeat(sizes)
     t = (off_x * down - off_y * right).repeat(wide) + step * uy.repeat(sizes)
     inverse = (_F(1) / length).repeat(sizes)
-    u = np.minimum(np.maximum(s * inverse, _F(0)), _F(1))
+    u = _clipped(s * inverse, 0, 1)
     place = (u * _F(sections - 1) + _F(0.5)).astype(np.int64)
     place += (_steps(1 << 16)[: sizes.size] * sections).repeat(sizes)
     breadth = half.reshape(-1)[place]
@@ -105,13 +105,36 @@ def fill(
     before = np.maximum(-s, _F(0))
     behind = np.maximum(s - length.repeat(sizes), _F(0))
     share = before * (_F(1) / end0).repeat(sizes) + behind * (_F(1) / end1).repeat(sizes)
-    narrow = np.sqrt(np.maximum(_F(1) - share * share, _F(0)))
-    coverage = np.maximum(np.minimum(breadth * narrow - np.abs(t) + _F(0.5), _F(1)), _F(0))
-    coverage = np.minimum(coverage, breadth * _F(2)) * (share < 1)
-    across = np.minimum(np.maximum(t / np.maximum(breadth, _F(0.25)), _F(-1)), _F(1))
-    facing = np.sqrt(_F(1) - across * across)
-    along = u + (behind - before + facing * breadth * bulge.repeat(sizes)) * inverse
-    return Pixels(sizes, position, coverage, np.minimum(np.maximum(along, _F(0)), _F(1)), across, facing)
+    narrow = _half_circle(np.minimum(share, _F(1)))
+    narrow *= breadth
+    narrow -= np.abs(t)
+    narrow += _F(0.5)
+    coverage = np.minimum(_clipped(narrow, 0, 1), breadth * _F(2))
+    coverage *= share < 1
+    across = _clipped(t / np.maximum(breadth, _F(0.25)), -1, 1)
+    facing = _half_circle(across)
+    along = breadth
+    along *= bulge.repeat(sizes)
+    along *= facing
+    along += behind - before
+    along *= inverse
+    along += u
+    return Pixels(sizes, position, coverage, _clipped(along, 0, 1), across, facing)
+
+
+def _clipped(values: Float, low: float, high: float) -> Float:
+    """`values`, changed in place to lie between the two."""
+    np.maximum(values, _F(low), out=values)
+    np.minimum(values, _F(high), out=values)
+    return values
+
+
+def _half_circle(x: Float) -> Float:
+    """sqrt(1 - x^2) for x in [-1, 1]."""
+    y = x * x
+    np.subtract(_F(1), y, out=y)
+    np.sqrt(y, out=y)
+    return y
 
 
 def directions(x0: Float, y0: Float, x1: Float, y1: Float) -> tuple[Float, Float, Float]:

@@ -14,7 +14,7 @@ from reid.synthetic.atlas import make_atlas
 from reid.synthetic.draw import Draw, grain, random_bytes, smooth_noise
 from reid.synthetic.figure import Figure, make_figure
 from reid.synthetic.marks import make_marks
-from reid.synthetic.paint import lay, rasterise, surface
+from reid.synthetic.paint import lay, rasterise, resolve, surface
 from reid.synthetic.pen import HANDS, Hand, Strokes, ink_strokes
 from reid.synthetic.person import Person
 from reid.synthetic.pose import draw_stride, place_joints
@@ -72,7 +72,8 @@ def _tone(person: Person, figure: Figure, strips: Strips, pixels: Pixels, height
     flat = atlas.planes.reshape(4, -1).astype(_F)
     grey = (flat[0] * _F(0.3) + flat[1] * _F(0.59)) + flat[2] * _F(0.11)
     picture = np.full((1, height, width), 255, _F)
-    lay(picture, pixels, grey[surface(figure, atlas, strips, pixels)][None])
+    seen, clear = resolve(pixels, height * width)
+    lay(picture, seen, clear, grey[surface(figure, atlas, strips, seen)][None])
     tone: Float = picture[0]
     return tone
 
@@ -179,7 +180,7 @@ def _hatch(ink: NDArray[np.int32], tone: Float, hand: Hand, draw: Draw) -> None:
     height, width = tone.shape
     scale = height / 128
     gap = hand.hatch * scale
-    y = np.arange(0, height, 2, dtype=_F)
+    y: Float = np.arange(0, height, 2).astype(_F)
     for slope, limits in ((hand.slope, (135, 80)), (-hand.slope, (48, 48))):
         first = -abs(slope) * height
         count = int((width + 2 * abs(slope) * height) / gap)

@@ -12,7 +12,7 @@ from reid.synthetic.atlas import make_atlas
 from reid.synthetic.camera import Camera, Shot
 from reid.synthetic.draw import Draw, smooth_noise
 from reid.synthetic.figure import make_figure
-from reid.synthetic.paint import lay, rasterise, surface
+from reid.synthetic.paint import add_gloss, lay, rasterise, resolve, surface
 from reid.synthetic.person import MAX_PEOPLE, Person, make_person
 from reid.synthetic.pose import Stride, draw_stride, place_joints
 from reid.synthetic.raster import Pixels
@@ -66,15 +66,16 @@ def _stand(
     """Paint a person and the shadow at the feet into the picture."""
     figure, atlas = make_figure(person), make_atlas(person, 2 if frame.height >= 192 else 1)
     strips = look(figure, place_joints(person, stride), sight, frame)
-    pixels = rasterise(strips, frame.height, frame.width)
+    pixels, clear = resolve(rasterise(strips, frame.height, frame.width), frame.height * frame.width)
     texels = surface(figure, atlas, strips, pixels)
     shade = light(strips, pixels)
+    add_gloss(shade, pixels, [atlas.gloss[figure.parts[i].tile] for i in strips.part])
     textures = atlas.planes.reshape(4, -1)[planes]
     colours = np.empty((len(textures), texels.size), _F)
     for texture, colour in zip(textures, colours, strict=True):
         np.multiply(texture[texels], shade, out=colour)
     _cast_shadow(picture, strips, shadow)
-    lay(picture, pixels, colours)
+    lay(picture, pixels, clear, colours)
 
 
 def _cast_shadow(picture: Float, strips: Strips, strength: float) -> None:
