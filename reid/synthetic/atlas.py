@@ -69,20 +69,22 @@ class Atlas:
 def make_atlas(person: Person, detail: int = 1) -> Atlas:
     """Paint everything that this person wears. `detail` 2 doubles the texels each way, for images 256 high."""
     worn = {part.tile for part in make_figure(person).parts}
-    canvases = {
-        tile: Canvas(rows * detail, COLUMNS * detail, ("tile", person.grain, tile))
-        for tile, rows in TILES.items()
-        if tile in worn
-    }
-    for tile, canvas in canvases.items():
+    rows = {tile: count * detail for tile, count in TILES.items() if tile in worn}
+    total, columns = sum(rows.values()), COLUMNS * detail
+    paint, relief = np.zeros((4, total, columns), np.float32), np.ones((total, columns), np.float32)
+    first: dict[str, int] = {}
+    gloss: dict[str, float] = {}
+    at = 0
+    for tile, count in rows.items():
+        part = slice(at, at + count)
+        canvas = Canvas(paint[:, part], relief[part], (person.grain, tile))
         _PAINTERS[tile](person, canvas)
-    planes = np.concatenate([canvas.planes() for canvas in canvases.values()], axis=1)
-    first, at = {}, 0
-    for tile, canvas in canvases.items():
-        first[tile] = at
-        at += canvas.rows
-    gloss = {tile: canvas.gloss for tile, canvas in canvases.items()}
-    return Atlas(planes, first, {tile: canvas.rows for tile, canvas in canvases.items()}, gloss)
+        first[tile], gloss[tile] = at, canvas.gloss
+        at += count
+    paint *= relief
+    paint += np.float32(0.5)
+    planes = np.minimum(np.maximum(paint, np.float32(0)), np.float32(255)).astype(np.uint8)
+    return Atlas(planes, first, rows, gloss)
 
 
 def garment_brightness(person: Person, tile: str = "upper") -> tuple[float, float]:

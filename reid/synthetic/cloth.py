@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,57 +18,55 @@ _F = np.float32
 
 
 class Canvas:
-    """One texture while it is being painted.
+    """One texture while it is being painted: some rows of a person's table of textures.
 
     Attributes:
         v: float32 [rows, 1], 0 at the start of the part, 1 at its end.
         turn: float32 [1, columns], degrees from the front, -180..180, positive to the person's left.
-        colour: float32 [rows, columns, 3], 0..255. infrared: float32 [rows, columns], reflectance 0..1.
+        paint: float32 [4, rows, columns]: red, green, blue and near-infrared reflectance, 0..255.
         relief: float32 [rows, columns], brightness of the surface in any light, about 1.
-        gloss: 0..1.
+        gloss: how much the surface shines, 0..1.
     """
 
-    def __init__(self, rows: int, columns: int, key: tuple[int | str, ...]) -> None:
-        self.rows, self.columns, self._key = rows, columns, key
-        self.v = ((np.arange(rows, dtype=_F) + _F(0.5)) / _F(rows))[:, None]
-        turn = np.arange(columns, dtype=_F) * _F(360.0 / columns)
-        self.turn = np.where(turn > 180, turn - _F(360), turn)[None, :]
-        self.colour = np.zeros((rows, columns, 3), _F)
-        self.infrared = np.zeros((rows, columns), _F)
-        self.relief = np.ones((rows, columns), _F)
+    def __init__(self, paint: Float, relief: Float, key: tuple[int | str, ...]) -> None:
+        self.rows, self.columns = relief.shape
+        self.paint, self.relief, self.key = paint, relief, key
+        self.v, self.turn = _coordinates(self.rows, self.columns)
         self.gloss = 0.0
 
-    def fill(self, where: Mask, colour: Sequence[int], infrared: float, shift: Sequence[int] | None = None) -> None:
+    def fill(self, where: Mask, colour: Sequence[int], infrared: float, shift: Sequence[int] = (0, 0, 0)) -> None:
         """Paint a colour (0..255) and a reflectance (0..1) and flatten the surface. `shift` is added to the colour."""
-        full = np.broadcast_to(where, self.infrared.shape)
-        value = np.array(colour, _F) if shift is None else np.array(colour, _F) + np.array(shift, _F)
-        self.colour[full] = value
-        self.infrared[full] = infrared
-        self.relief[full] = 1.0
+        tones = (*(c + more for c, more in zip(colour, shift, strict=True)), infrared * 255)
+        for plane, tone in zip(self.paint, tones, strict=True):
+            np.copyto(plane, _F(tone), where=where)
+        np.copyto(self.relief, _F(1), where=where)
 
-    def cover(self, where: Mask, cloth: Cloth) -> None:
-        """Paint plain cloth."""
+    def cover(self, where: Mask, cloth: Cloth, grain: int) -> None:
+        """Paint plain cloth of the person with this grain."""
         fibre, _ = FABRICS[cloth.fabric]
-        self.fill(where, tinted(COLOURS[cloth.colour], int(self._key[1]), cloth.colour), fibre * DYES[cloth.dye])
+        self.fill(where, tinted(COLOURS[cloth.colour], grain, cloth.colour), fibre * DYES[cloth.dye])
 
     def shade(self, where: Mask, factor: float) -> None:
         """Darken (< 1) or lighten the surface: a seam, a fold, an edge; the same in every light."""
-        self.relief *= np.where(where, _F(factor), _F(1.0))
+        np.multiply(self.relief, _F(factor), out=self.relief, where=where)
 
     def streak(self, where: Mask, depth: float) -> None:
         """Lines along the part, as of hair."""
-        noise = smooth_noise(2)
-        at = Draw("streak", *self._key).below(256)
+        at = Draw("streak", *self.key).below(256)
         rows = (np.arange(self.rows) // 3 + at) % 256
         columns = (np.arange(self.columns) * 2) % 256
-        lines = noise[rows][:, columns]
-        self.relief *= np.where(where, _F(1.0) + _F(depth) * lines, _F(1.0))
+        lines = smooth_noise(2)[rows[:, None], columns]
+        np.multiply(self.relief, _F(1.0) + _F(depth) * lines, out=self.relief, where=where)
 
-    def planes(self) -> NDArray[np.uint8]:
-        """uint8 [4, rows, columns]: red, green, blue, near-infrared."""
-        lit = self.colour.transpose(2, 0, 1) * self.relief
-        dark = self.infrared * self.relief * _F(255.0)
-        return np.clip(np.concatenate([lit, dark[None]]) + _F(0.5), 0, 255).astype(np.uint8)
+
+@lru_cache(maxsize=64)
+def _coordinates(rows: int, columns: int) -> tuple[Float, Float]:
+    v: Float = ((np.arange(rows).astype(_F) + _F(0.5)) / _F(rows))[:, None]
+    turn = np.arange(columns).astype(_F) * _F(360.0 / columns)
+    around: Float = np.where(turn > 180, turn - _F(360), turn)[None, :]
+    v.setflags(write=False)
+    around.setflags(write=False)
+    return v, around
 
 
 def tinted(colour: Sequence[int], grain: int, slot: str) -> tuple[int, int, int]:
@@ -79,31 +78,28 @@ def tinted(colour: Sequence[int], grain: int, slot: str) -> tuple[int, int, int]
 
 
 def paint_cloth(
-    canvas: Canvas, cloth: Cloth, length: float, girth: float, *, logo: bool = True, block: bool = True
+    canvas: Canvas, cloth: Cloth, grain: int, length: float, girth: float, *, logo: bool = True, block: bool = True
 ) -> None:
     """Cover a whole texture with cloth.
 
     Args:
         canvas: is painted over.
-        cloth: colours, pattern, fabric and dyes.
+        cloth: colours, pattern, fabric and dyes. grain: of the person who wears it.
         length: along the part in cm. girth: round it in cm.
         logo: whether a logo is printed here. block: whether a block of the second colour is here.
     """
     fibre, surface = FABRICS[cloth.fabric]
-    grain = int(canvas._key[1])
-    first = tinted(COLOURS[cloth.colour], grain, cloth.colour)
-    canvas.colour[:] = first
-    canvas.infrared[:] = fibre * DYES[cloth.dye]
-    canvas.relief[:] = 1.0
+    first = np.array((*tinted(COLOURS[cloth.colour], grain, cloth.colour), fibre * DYES[cloth.dye] * 255), _F)
+    canvas.paint[:] = first[:, None, None]
+    canvas.relief[:] = 1
     if cloth.second is not None:
         share = _pattern(canvas, cloth.pattern, length, girth, grain, logo, block)
         if share is not None:
-            second = np.array(tinted(COLOURS[cloth.second], grain, cloth.second), _F)
-            canvas.colour += share[:, :, None] * (second - canvas.colour)
-            canvas.infrared += share * (_F(fibre * DYES[cloth.second_dye]) - canvas.infrared)
+            tones = (*tinted(COLOURS[cloth.second], grain, cloth.second), fibre * DYES[cloth.second_dye] * 255)
+            canvas.paint += share * (np.array(tones, _F) - first)[:, None, None]
     elif cloth.pattern == "faded":
         worn = np.clip(_F(1.0) - np.abs(canvas.turn) / _F(70.0), 0, 1) * np.clip(_F(1.3) - canvas.v * 2, 0, 1)
-        canvas.colour += (worn * _F(0.4))[:, :, None] * (_F(225.0) - canvas.colour)
+        canvas.paint[:3] += (worn * _F(0.4)) * (_F(225.0) - first[:3, None, None])
     _surface(canvas, surface, length)
 
 
@@ -122,7 +118,7 @@ def _pattern(
     down, turn = canvas.v * _F(length), canvas.turn
     around = turn * _F(girth / 360.0)
     soft = length / canvas.rows
-    shape = canvas.infrared.shape
+    shape = canvas.relief.shape
     size = (1.0, 1.25, 0.8)[grain % 3]
     # A whole number of repeats fits round the body.
     count = max(4, round(girth / (8.5 * size)))
@@ -170,29 +166,34 @@ def _logo(x: Float, y: Float, form: int) -> Float:
 
 def _surface(canvas: Canvas, surface: str, length: float) -> None:
     """Give the cloth its folds and its weave; both are seen in any light."""
-    draw = Draw("folds", *canvas._key)
+    draw = Draw("folds", *canvas.key)
     top, left = draw.below(256), draw.below(256)
     rows, columns = np.arange(canvas.rows), np.arange(canvas.columns)
-    # The noise is periodic in 256 and the texture in its columns, so a whole number of columns steps fits round.
-    folds = smooth_noise(16)[(top + rows * 96 // canvas.rows) % 256][:, (left + columns * 256 // canvas.columns) % 256]
+
+    def noise(cell: int, step_x: int, step_y: int) -> Float:
+        # The table is periodic in 256, so whole steps that go round it once close round the body.
+        table: Float = smooth_noise(cell)[
+            ((top + rows * step_y // canvas.rows) % 256)[:, None], (left + columns * step_x) % 256
+        ]
+        return table
+
     deep = {"smooth": 0.12, "shiny": 0.2, "fuzzy": 0.07, "quilted": 0.08}.get(surface, 0.09)
-    canvas.relief *= _F(1.0) + _F(deep) * folds
-    fine = smooth_noise(1)[(top + rows) % 256][:, (left + columns) % 256]
-    down = canvas.v * _F(length)
+    canvas.relief *= _F(1.0) + _F(deep) * noise(16, 256 // canvas.columns, 96)
+    rib = columns // max(1, canvas.columns // 64)
     if surface == "quilted":
-        bulge = np.abs(down % _F(8.0) - _F(4.0)) / _F(4.0)
+        bulge = np.abs(canvas.v * _F(length) % _F(8.0) - _F(4.0)) / _F(4.0)
         canvas.relief *= _F(1.12) - _F(0.42) * bulge * bulge * bulge
-        canvas.gloss = 0.25
+        canvas.gloss = 0.2
     elif surface == "ribbed":
-        canvas.relief *= np.where(columns // max(1, canvas.columns // 64) % 2 == 0, _F(0.9), _F(1.08))[None, :]
+        canvas.relief *= np.where(rib % 2 == 0, _F(0.9), _F(1.08))
     elif surface == "corded":
-        canvas.relief *= np.where(columns // max(1, canvas.columns // 64) % 3 == 0, _F(0.74), _F(1.08))[None, :]
+        canvas.relief *= np.where(rib % 3 == 0, _F(0.74), _F(1.08))
     elif surface == "twill":
-        canvas.relief *= _F(1.0) + _F(0.09) * fine
+        canvas.relief *= _F(1.0) + _F(0.09) * noise(1, 1, canvas.rows)
     elif surface == "fuzzy":
-        canvas.relief *= _F(1.0) + _F(0.1) * smooth_noise(2)[(left + rows) % 256][:, (top + columns) % 256]
+        canvas.relief *= _F(1.0) + _F(0.1) * noise(2, 1, canvas.rows)
     elif surface == "shiny":
-        canvas.gloss = 0.5
+        canvas.gloss = 0.32
 
 
 def plain_cloth(person: Person, slot: str, colour: str, fabric: str) -> Cloth:

@@ -13,14 +13,14 @@ from reid.synthetic.wardrobe import LOWERS, UPPERS
 def paint_upper(person: Person, torso: Canvas) -> None:
     """The trunk of the upper garment, with what is worn across it."""
     length = 148.5 - UPPERS[person.upper].hem
-    paint_cloth(torso, person.upper_cloth, length, 96.0)
+    paint_cloth(torso, person.upper_cloth, person.grain, length, 96.0)
     _paint_front(person, torso, length)
     _paint_straps(person, torso)
 
 
 def paint_sleeve(person: Person, sleeve: Canvas) -> None:
     """An arm from shoulder to wrist, bare where the sleeve ends."""
-    paint_cloth(sleeve, person.upper_cloth, 58.0, 34.0, logo=False, block=False)
+    paint_cloth(sleeve, person.upper_cloth, person.grain, 58.0, 34.0, logo=False, block=False)
     if person.sleeve != "long":
         limit = 0.36 if person.sleeve == "short" else 0.03
         sleeve.fill(sleeve.v > limit, *skin_of(person))
@@ -31,7 +31,7 @@ def paint_sleeve(person: Person, sleeve: Canvas) -> None:
 
 def paint_hood(person: Person, hood: Canvas) -> None:
     """A hood that hangs on the back."""
-    paint_cloth(hood, person.upper_cloth, 12.0, 60.0, logo=False, block=False)
+    paint_cloth(hood, person.upper_cloth, person.grain, 12.0, 60.0, logo=False, block=False)
     hood.shade(hood.v < 0.4, 0.6)
 
 
@@ -51,7 +51,7 @@ def _paint_front(person: Person, torso: Canvas, length: float) -> None:
     if cut.front == "open":
         inner = plain_cloth(person, "inner", person.inner, "jersey")
         gap = (middle < 13 + 11 * torso.v) & (cm > 3)
-        torso.cover(gap, inner)
+        torso.cover(gap, inner, person.grain)
         torso.shade(gap & (middle > 10 + 9 * torso.v), 0.72)
         torso.shade((middle > 13 + 11 * torso.v) & (middle < 21 + 11 * torso.v) & (cm < 24), 1.22)
     if cut.front == "zip":
@@ -93,7 +93,7 @@ def _paint_straps(person: Person, torso: Canvas) -> None:
         back = np.abs((turn % 360) - (150 + 118 * along)) < 8
         band = (front | back) & (along < 0.84)
     torso.shade(_grown(band), 0.7)
-    torso.cover(band, cloth)
+    torso.cover(band, cloth, person.grain)
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -105,7 +105,7 @@ def paint_leg(person: Person, leg: Canvas) -> None:
     """A leg from hip to ankle in trousers, socks or boots, bare where there are none."""
     cut, cloth = LOWERS[person.lower], person.lower_cloth
     skin, skin_nir = skin_of(person)
-    paint_cloth(leg, cloth, 86.0, 52.0, logo=False)
+    paint_cloth(leg, cloth, person.grain, 86.0, 52.0, logo=False)
     turn = np.abs(leg.turn)
     if cut.skirt or person.lower in ("shorts", "bare legs"):
         limit = 0.46 if person.lower == "shorts" else -1.0
@@ -122,7 +122,7 @@ def paint_leg(person: Person, leg: Canvas) -> None:
             leg.shade((turn < 5) & (leg.v > 0.06), 1.12)
     if person.shoes == "boots" and person.lower not in ("wide trousers", "trousers"):
         boots = plain_cloth(person, "shoes", person.shoe_colour, "leather")
-        leg.cover(leg.v > 0.8, boots)
+        leg.cover(leg.v > 0.8, boots, person.grain)
         leg.shade(np.abs(leg.v - 0.8) < 0.02, 0.6)
     elif person.shoes == "trainers" and person.lower in ("shorts", "short skirt", "bare legs"):
         leg.fill(leg.v > 0.93, (222, 222, 220), 0.82)
@@ -130,7 +130,7 @@ def paint_leg(person: Person, leg: Canvas) -> None:
 
 def paint_skirt(person: Person, skirt: Canvas) -> None:
     """A pleated skirt."""
-    paint_cloth(skirt, person.lower_cloth, 104 - LOWERS[person.lower].hem, 100.0, logo=False)
+    paint_cloth(skirt, person.lower_cloth, person.grain, 104 - LOWERS[person.lower].hem, 100.0, logo=False)
     pleats = np.abs((skirt.turn % np.float32(36)) - 18) < 5
     skirt.shade(pleats & (skirt.v > 0.25), 0.84)
     skirt.shade(skirt.v < 0.06, 0.72)

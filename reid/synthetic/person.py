@@ -111,6 +111,39 @@ def differing(a: Person, b: Person) -> tuple[str, ...]:
     return tuple(name for name, read in ATTRIBUTES.items() if read(a) != read(b))
 
 
+def told(person: Person) -> dict[str, str]:
+    """The attributes in words, "" for what the person does not have."""
+
+    def cloth(name: str, garment: str, made_of: Cloth) -> dict[str, str]:
+        pattern = made_of.pattern + (f" in {made_of.second}" if made_of.second else "")
+        dyes = made_of.dye if made_of.second is None else f"{made_of.dye} and {made_of.second_dye}"
+        return {
+            name: f"{made_of.colour} {garment}",
+            f"{name} pattern": pattern,
+            f"{name} dyed": f"{made_of.fabric}, {dyes}",
+        }
+
+    bare = person.lower == "bare legs"
+    return {
+        "family": str(person.family),
+        "gender": person.gender,
+        "height": f"{person.height} cm",
+        "girth": person.girth,
+        "skin": f"{person.skin + 1} of {len(SKIN)}",
+        "hair": person.hair if person.hair == "bald" else f"{person.hair_colour} {person.hair}",
+        "beard": "yes" if person.beard else "",
+        "glasses": "yes" if person.glasses else "",
+        "hat": f"{person.hat_colour} {person.hat}" if person.hat != "none" else "",
+        "scarf": person.scarf or "",
+        **cloth("upper", person.upper, person.upper_cloth),
+        "sleeve": person.sleeve,
+        "inner": person.inner if person.upper == "open jacket" else "",
+        **({"lower": person.lower} if bare else cloth("lower", person.lower, person.lower_cloth)),
+        "shoes": f"{person.shoe_colour} {person.shoes}",
+        "carried": f"{person.carried_colour} {person.carried}" if person.carried != "nothing" else "",
+    }
+
+
 def family_of(number: int, lookalikes: float) -> tuple[int, int, int]:
     """Family of a person, the number of its first member, and its full size.
 

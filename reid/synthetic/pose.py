@@ -162,7 +162,7 @@ def _head(place: dict[str, Point], person: Person, stride: Stride) -> None:
     place["hat top"], place["hat edge"] = on_head(tall, 0), on_head(15.5 if person.hat == "beanie" else 17, 0)
     place["brim back"], place["brim front"] = on_head(17.5, 6), on_head(16, 18)
     if person.hat == "brimmed hat":
-        place["brim back"], place["brim front"] = on_head(18.5, 0), on_head(17, 0)
+        place["brim back"], place["brim front"] = on_head(19, 0), on_head(16.4, 0)
     top = {"bun": 25.0, "ponytail": 21.0, "curly": 26.0}.get(person.hair, 20.0)
     end = {"bun": 18.0, "ponytail": -8.0, "curly": 6.0, "shoulder-length": -6.0, "long": -32.0}.get(person.hair, 5.0)
     out = {"bun": -6.0, "ponytail": -12.0, "curly": -1.0}.get(person.hair, -4.0)

@@ -40,7 +40,7 @@ def draw_sketch(seed: int, person: Person, number: int, height: int, width: int)
     # Somebody told the artist what the person looks like: nearly frontal, in a pose of the artist's own.
     yaw = draw.pick((0.0, 35.0, -35.0, 50.0, -50.0)) + draw.between(-12, 12)
     stride, fill = draw_stride(draw), draw.between(0.88, 0.95)
-    sight = Sight(yaw, yaw + stride.turn * 0.4, 2.0, 3000.0)
+    sight = Sight(yaw, yaw + stride.turn * 0.4, 6.0, 3000.0)
     frame = Frame(height, width, fill, (1 - fill) / 2, draw.bell(0.02), draw.between(0.96, 1.12))
     figure = make_figure(person)
     strips = look(figure, place_joints(person, stride), sight, frame)

@@ -69,7 +69,7 @@ def paint_skin(person: Person, skin: Canvas) -> None:
 def paint_hat(person: Person, hat: Canvas) -> None:
     """A hat, its brim in the last fifth."""
     fabric = {"beanie": "knit", "cap": "twill"}.get(person.hat, "wool")
-    paint_cloth(hat, plain_cloth(person, "hat", person.hat_colour, fabric), 14.0, 56.0)
+    paint_cloth(hat, plain_cloth(person, "hat", person.hat_colour, fabric), person.grain, 14.0, 56.0)
     if person.hat == "beanie":
         hat.shade((hat.v > 0.62) & (hat.v < 0.7), 0.66)
         return
@@ -80,14 +80,20 @@ def paint_hat(person: Person, hat: Canvas) -> None:
 
 def paint_scarf(person: Person, scarf: Canvas) -> None:
     """A scarf, wound round twice."""
-    paint_cloth(scarf, plain_cloth(person, "scarf", person.scarf or "black", "wool"), 10.0, 50.0)
+    paint_cloth(scarf, plain_cloth(person, "scarf", person.scarf or "black", "wool"), person.grain, 10.0, 50.0)
     scarf.shade(np.abs(scarf.v - 0.45) < 0.12, 0.7)
 
 
 def paint_shoe(person: Person, shoe: Canvas) -> None:
     """A shoe from heel to toe; its sole is on the far side."""
     leather = person.shoes != "trainers"
-    paint_cloth(shoe, plain_cloth(person, "shoes", person.shoe_colour, "leather" if leather else "canvas"), 26.0, 24.0)
+    paint_cloth(
+        shoe,
+        plain_cloth(person, "shoes", person.shoe_colour, "leather" if leather else "canvas"),
+        person.grain,
+        26.0,
+        24.0,
+    )
     sole = np.abs(shoe.turn) > (150 if leather else 136)
     shoe.fill(sole, (40, 36, 34) if leather else (226, 226, 224), 0.2 if leather else 0.8)
     if person.shoes == "sandals":
@@ -102,7 +108,7 @@ _BAG_FABRIC = {"suitcase": "nylon", "handbag": "leather", "umbrella": "nylon", "
 def paint_strap(person: Person, strap: Canvas) -> None:
     """The handle of a bag."""
     fabric = _BAG_FABRIC.get(person.carried, "canvas")
-    strap.cover(strap.v >= 0, plain_cloth(person, "bag", person.carried_colour, fabric))
+    strap.cover(strap.v >= 0, plain_cloth(person, "bag", person.carried_colour, fabric), person.grain)
     strap.shade(strap.v >= 0, 0.7)
 
 
@@ -110,7 +116,7 @@ def paint_bag(person: Person, bag: Canvas) -> None:
     """Whatever is carried."""
     fabric = _BAG_FABRIC.get(person.carried, "canvas")
     cloth = plain_cloth(person, "bag", person.carried_colour, fabric)
-    paint_cloth(bag, cloth, 44.0, 60.0)
+    paint_cloth(bag, cloth, person.grain, 44.0, 60.0)
     v, turn = bag.v, np.abs(bag.turn)
     if person.carried == "backpack":
         bag.shade(np.abs(v - 0.34) < 0.022, 0.55)

@@ -124,6 +124,10 @@ class World:
         """The attributes of a person."""
         return make_person(self.seed, number, self.lookalikes)
 
+    def person_id(self, number: int) -> str:
+        """The name of a person, e.g. "0007"."""
+        return f"{number:0{max(4, len(str(self.people - 1)))}d}"
+
     def split(self, person: int) -> Split:
         """Train, validation or test; look-alikes are in one split."""
         family, _, _ = family_of(person, self.lookalikes)
@@ -160,7 +164,7 @@ class World:
     def sample(self, index: int, root: Path = Path()) -> Sample:
         """Sample `index` as the data set written to `root` has it; the image need not exist."""
         place = self.place(index)
-        name = f"{place.person:0{max(4, len(str(self.people - 1)))}d}"
+        name = self.person_id(place.person)
         modality, split = place.modality, self.split(place.person)
         if modality is Modality.TEXT:
             return Sample(f"{name}#{place.shot}", name, modality, split, text=self.text(index))

@@ -19,6 +19,7 @@ from reid.datasets.manifest import write_manifest
 from reid.errors import UserError
 from reid.modality import Modality
 from reid.sample import Sample
+from reid.synthetic.person import told
 from reid.synthetic.sketch import hand_of
 from reid.synthetic.world import World
 
@@ -70,13 +71,12 @@ def write_world(
 
 
 def people_json(world: World) -> str:
-    """The attributes of every person, person_id -> attributes, and by whom each sketch was drawn."""
-    width = max(4, len(str(world.people - 1)))
+    """The attributes of every person, person_id -> attributes that the person has, for the analysis of errors."""
     people = {}
     for number in range(world.people):
-        attributes = asdict(world.person(number))
-        hands = [hand_of(world.seed, number, shot).name for shot in range(world.sketches)]
-        people[f"{number:0{width}d}"] = {**attributes, "split": str(world.split(number)), "sketched_by": hands}
+        hands = ", ".join(hand_of(world.seed, number, shot).name for shot in range(world.sketches))
+        about = {"split": str(world.split(number)), **told(world.person(number)), "sketched by": hands}
+        people[world.person_id(number)] = {name: value for name, value in about.items() if value}
     return json.dumps(people, indent=1) + "\n"
 
 
