@@ -107,7 +107,7 @@ def infrared(
     fold *= np.float32(0.4) + np.float32(0.6) * smoothstep(flat[0], 0.04, 0.25)
     skin = skin_likeness(flat)
     wardrobe = seed if material_seed is None else material_seed
-    reflected = _reflectance(flat, skin, np.random.default_rng([wardrobe, 0xD7E]))
+    reflected = reflectance(flat, skin, np.random.default_rng([wardrobe, 0xD7E]))
     scene = flat[0] + np.float32(sensor.reveal) * (reflected - flat[0])
     if sensor.warmth:
         scene += np.float32(sensor.warmth) * (_heat(person, skin, reflected) - scene)
@@ -128,7 +128,7 @@ def skin_likeness(colours: Plane) -> Plane:
     return np.asarray(reddish * yellowish * smoothstep(luma, 0.15, 0.28))
 
 
-def _reflectance(flat: Plane, skin: Plane, rng: np.random.Generator) -> Plane:
+def reflectance(flat: Plane, skin: Plane, rng: np.random.Generator) -> Plane:
     """[H, W] brightness of each material in the near infrared, from `flat`, [3, H, W] opponent colours.
 
     Tone in the visible plus transparency x (fibre - tone): where the dye is transparent, the fibre shows.

@@ -21,6 +21,8 @@ def test_a_person_of_another_colour_is_cut_out_at_the_edge():
     assert mask[20:110, 24:40].mean() > 0.85
     assert mask[20:110, :18].mean() < 0.2
     assert mask[20:110, 46:].mean() < 0.2
+    # The border of the mask lies on the border of the colours, within two pixels.
+    assert mask[30:100, 23].mean() - mask[30:100, 19].mean() > 0.4
 
 
 def test_colour_wins_over_place():

@@ -59,7 +59,7 @@ def test_guided_filter_removes_noise_and_keeps_the_edge():
     noisy = step + RNG.normal(0, 0.02, step.shape).astype(np.float32)
     clean = guided(noisy, noisy, 3, 0.03**2 * 4)
     assert clean[:, :15].std() < 0.4 * noisy[:, :15].std()
-    np.testing.assert_allclose(denoise(noisy, 3, 0.03**2 * 4), clean, atol=1e-4)
+    np.testing.assert_allclose(denoise(noisy[None], 3, 0.03**2 * 4)[0], clean, atol=1e-4)
     assert (clean[:, 20] - clean[:, 19]).mean() > 0.9 * 0.6
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reid.derive.filters import gaussian
-from reid.derive.infrared import SENSORS, infrared
+from reid.derive.filters import gaussian, opponent
+from reid.derive.infrared import SENSORS, Sensor, infrared, reflectance, skin_likeness
 
 LUMA = np.array([0.299, 0.587, 0.114])
 NEAR_INFRARED = ["active", "daylight", "lowlight"]
@@ -103,6 +103,50 @@ def test_skin_is_bright_and_foliage_is_bright():
             for s in range(12)
         ]
         assert np.median(ratio) > 1.05
+
+
+def test_skin_of_every_tone_is_told_from_other_colours():
+    tones = [(255, 219, 190), (224, 172, 138), (198, 134, 98), (141, 92, 66), (92, 58, 42)]
+    others = [(0, 0, 0), (255, 255, 255), (128, 128, 128), (40, 60, 160), (60, 140, 60), (220, 20, 30), (250, 220, 40)]
+    rgb = np.array([tones + others], dtype=np.float32) / 255
+    likeness = skin_likeness(opponent(rgb))[0]
+    assert likeness[: len(tones)].min() > 0.5
+    assert likeness[len(tones) :].max() < 0.05
+
+
+def test_skin_is_bright_on_everybody_and_cloth_is_not():
+    colours = np.zeros((20, 2, 3), dtype=np.float32)
+    colours[:, 0], colours[:, 1] = np.array([150, 105, 80]) / 255, np.array([70, 110, 190]) / 255
+    flat = opponent(colours)
+    seen = np.array([reflectance(flat, skin_likeness(flat), np.random.default_rng(s))[15] for s in range(40)])
+    skin, cloth = seen.T
+    assert skin.min() > 0.6
+    assert skin.std() < 0.03
+    assert cloth.std() > 0.08
+
+
+def test_dark_hair_stays_dark_where_a_dark_coat_may_not():
+    colours = np.full((32, 3), 150)
+    colours.reshape(8, 4, 3)[[0, 4], 1:3] = 25
+    hair, coat = [], []
+    for seed in range(24):
+        means = patch_means(infrared(patches(colours), style="daylight", seed=seed)).reshape(8, 4)
+        ground = means[[0, 4]][:, [0, 3]].mean()
+        hair.append(means[0, 1:3].mean() / ground)
+        coat.append(means[4, 1:3].mean() / ground)
+    assert max(hair) < 0.7
+    assert max(coat) > 0.9
+
+
+def test_highlights_spill(monkeypatch):
+    rgb = np.full((128, 64, 3), 60, dtype=np.uint8)
+    rgb[60:70, 28:36] = 255
+
+    def beside(bloom: float) -> float:
+        monkeypatch.setitem(SENSORS, "test", Sensor(reveal=0, noise=0, bloom=bloom))
+        return float(infrared(rgb, style="test")[62:68, 37:40].mean())
+
+    assert beside(0.8) > beside(0) + 3
 
 
 def test_the_lamp_makes_corners_and_ground_darker():

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from reid.derive.sketch import HANDS, sketch
+from reid.derive.sketch import HANDS, Hand, sketch
 
 
 def disk(inside: tuple[int, int, int], outside: tuple[int, int, int], noise: float = 0.0) -> np.ndarray:
@@ -68,6 +68,36 @@ def test_an_edge_of_colour_without_an_edge_of_luma_is_drawn():
     assert abs(luma @ red - luma @ green) < 5
     rim, inside, _ = bands(np.mean([sketch(disk(red, green), style="liner", seed=s) for s in range(4)], axis=0))
     assert rim.mean() < inside.mean() - 30
+
+
+def test_strokes_bridge_gaps_along_the_edge():
+    """A dark line that is faint for one row is drawn through: strokes follow the flow of edges."""
+    photo = np.full((128, 64, 3), 200, dtype=np.uint8)
+    photo[15:115, 30:33] = 60
+    photo[60, 30:33] = 170
+    drawn = 255 - np.mean([sketch(photo, style="marker", seed=s) for s in range(4)], axis=0)
+    assert drawn[60, 28:35].max() > 0.8 * drawn[30:50, 28:35].max(axis=1).mean()
+
+
+def test_a_shaky_wrist_bends_straight_lines(monkeypatch):
+    photo = np.full((128, 64, 3), 220, dtype=np.uint8)
+    photo[:, 32:] = 60
+
+    def spread(wobble: float) -> float:
+        monkeypatch.setitem(HANDS, "test", Hand(wobble=wobble, omission=0))
+        ink = 255.0 - sketch(photo, style="test", seed=1)[30:100]
+        return float((ink @ np.arange(64) / ink.sum(axis=1)).std())
+
+    assert spread(0) < 0.2
+    assert spread(1.5) > 0.5
+
+
+def test_omissions_leave_out_about_their_share(monkeypatch):
+    def ink(omission: float) -> float:
+        monkeypatch.setitem(HANDS, "test", Hand(omission=omission))
+        return sum(255.0 - bands(sketch(PHOTO, style="test", seed=s))[0].mean() for s in range(12))
+
+    assert 0.5 < ink(0.3) / ink(0) < 0.9
 
 
 @pytest.mark.parametrize("style", ["liner", "marker"])

@@ -159,6 +159,35 @@ def test_captions_stand_beside_their_person(world):
     assert not (beside[boxes[box][1] : boxes[box][3]] < 100).any()
 
 
+def test_the_caption_of_a_photograph_on_the_sheet_is_preferred(world):
+    for _ in range(8):
+        photo = world.image("ann", RGB, "1")
+        world.text("ann", "the caption of one photograph" if photo == "1.png" else "an other one", photo)
+    # Whichever photograph is shown, its own caption is the one that is written.
+    pictures = {}
+    for seed in range(40):
+        sheet = contact_sheet(world.samples, people=1, seed=seed, height=64, columns=1, captions=1)
+        (shown,) = world.found(sheet)
+        edge = world.found(sheet)[shown][2] + 2
+        pictures.setdefault(shown, set()).add(np.asarray(sheet)[:, edge:].tobytes())
+    assert len(pictures) > 4
+    assert "1.png" in pictures
+    assert pictures["1.png"].isdisjoint(set().union(*(p for name, p in pictures.items() if name != "1.png")))
+
+
+def test_attributes_stand_below_the_captions(world):
+    box = world.image("ann", RGB, "1")
+    world.text("ann", "a woman in red")
+    plain, told = (
+        np.asarray(contact_sheet(world.samples, people=1, height=128, columns=1, attributes=attributes))
+        for attributes in (None, {"ann": {"hair": "red"}})
+    )
+    edge, top = world.found(Image.fromarray(plain))[box][2] + 2, world.found(Image.fromarray(plain))[box][1]
+    changed = np.nonzero((plain != told).any(axis=(1, 2)))[0]
+    written = np.nonzero((plain[top:, edge:] < 150).any(axis=(1, 2)))[0] + top
+    assert changed.min() > written.max()
+
+
 def test_long_captions_and_attributes_make_the_row_higher_and_do_not_overlap(world):
     first, second = world.image("ann", RGB, "1"), world.image("bob", RGB, "1")
     for number in range(3):
