@@ -17,7 +17,8 @@ How it is measured
 - The dense form is written from the paper and the order of operations of its published code: whole distance matrix,
   full argsort, dense V, a loop over images. `dense` keeps the transposition of that code, because of which V lies in
   memory by columns while it is read by rows; `dense by rows` is the best that the formulation can do without it. Each
-  runs once. Their distances are compared with the sparse ones, element by element.
+  runs once, and the sparse form three times after it in the same process: `times sparse` is the dense time over the
+  median of these. Their distances are compared with the sparse ones, element by element.
 """
 
 from __future__ import annotations
@@ -137,6 +138,12 @@ def sparse(query: Floats, gallery: Floats, spent: dict[str, float]) -> None:
     spent["encoding"] = spent.pop("preparation") - spent["search"]
 
 
+def _total(query: Floats, gallery: Floats) -> float:
+    spent: dict[str, float] = {}
+    sparse(query, gallery, spent)
+    return spent["total"]
+
+
 @contextmanager
 def timed(spent: dict[str, float], name: str) -> Iterator[None]:
     """Put the CPU seconds of the body under `name`."""
@@ -199,6 +206,8 @@ def work(contender: str, folder: Path, queries: int, repeat: int) -> Result:
         else:
             sparse(query, gallery, spent)
         peak = peak or high_water()
+        if contender in DENSE:
+            spent["sparse"] = median(_total(query, gallery) for _ in range(3))
         with timed(spent, "bare product"):
             bare_product(query, gallery)
         runs.append(spent)
@@ -265,7 +274,7 @@ def run_size(queries: int, gallery: int, kinds: list[str], repeat: int, with_den
             if with_dense:
                 for name in DENSE:
                     theirs = row(name, kind, queries, gallery, measure(name, folder, queries, 1))
-                    theirs["times_sparse"] = theirs["total_s"] / ours["total_s"]
+                    theirs["times_sparse"] = theirs["total_s"] / theirs["sparse_s"]
                     yield theirs
                 ours["against_dense"] = measure("compare", folder, queries, 1)
             yield ours
@@ -301,7 +310,7 @@ def print_table(rows: list[Result]) -> None:
 
 
 def plot(rows: list[Result], path: Path) -> None:
-    """Time against the number of images, both axes logarithmic, with slopes 1 and 2 to compare with."""
+    """Time against the number of images, both axes logarithmic, with the slope of each line."""
     import matplotlib as mpl
 
     mpl.use("Agg")

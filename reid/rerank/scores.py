@@ -16,6 +16,9 @@ from reid.similarity import BLOCK_BYTES, Floats
 _CELLS = 2**18
 """Compared entries of V plus scores they are added to, at once: what stays in a core's cache."""
 
+_DENSE = 8
+"""A scattered score costs as much as this many in a row."""
+
 
 class ReRanked:
     """Scores of queries against a gallery, re-ranked by k-reciprocal encoding; a `reid.similarity.ScoreBlocks`.
@@ -101,10 +104,19 @@ class ReRanked:
         first = np.repeat(np.arange(len(scores)) * scores.shape[1], lengths)
         cells = np.repeat(first, counts) + self._described.columns[at]
         smaller = np.minimum(np.repeat(self._encoded.values[mine], counts), self._described.values[at])
-        overlap = np.bincount(cells, weights=smaller, minlength=scores.size)[cells]
-        # A cell that is reached several times gets the same value as often: all are read before any is written.
+        overlap = np.bincount(cells, weights=smaller, minlength=scores.size)
         flat = scores.reshape(-1)
-        flat[cells] = flat[cells] + (1 - self._lambda) * (overlap / (2 - overlap))
+        if _DENSE * cells.size > scores.size:
+            flat += self._jaccard(overlap.astype(np.float32))
+        else:
+            # A cell that is reached several times gets the same value as often: all are read before any is written.
+            flat[cells] = flat[cells] + self._jaccard(overlap[cells].astype(np.float32))
+
+    def _jaccard(self, overlap: Floats) -> Floats:
+        """(1 - lambda) m / (2 - m), in place."""
+        overlap /= 2 - overlap
+        overlap *= 1 - self._lambda
+        return overlap
 
     def _batches(self, rows: slice) -> Iterator[slice]:
         """Cut queries into runs, of one at least, that stay within `_CELLS` compared entries and touched scores."""

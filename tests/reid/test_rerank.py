@@ -161,6 +161,14 @@ def test_cutting_the_work_into_pieces_changes_nothing(prototypes: int) -> None:
     assert starts == [0, 5, 10, 15, 20, 25, 30]
 
 
+@pytest.mark.parametrize("dense", [0, 1000])
+def test_scattered_and_consecutive_additions_agree(dense: int) -> None:
+    features = clustered_rows(np.random.default_rng(8), 60, 9)
+    with patch.object(reid.rerank.scores, "_DENSE", dense):
+        scores = collected(ReRanked(features[:20], features[20:], k1=6, k2=3))
+    assert_same(scores, reranked_distances(features, 20, 6, 3, 0.3))
+
+
 def test_blocks_can_be_read_again() -> None:
     features = clustered_rows(np.random.default_rng(0), 60, 5)
     scores = ReRanked(features[:20], features[20:], block_bytes=1000)
