@@ -6,7 +6,6 @@ import json
 from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -61,7 +60,7 @@ def show(
         seed=seed,
         height=height,
         columns=columns,
-        attributes=_in_words(told) if attributes else None,
+        attributes=_seen(told) if attributes else None,
         title=f"{dataset.kind}: {dataset.root.name}",
         mark_differences=compare or alike,
         skip_broken=skip_broken,
@@ -69,31 +68,29 @@ def show(
     save_picture(picture, out)
 
 
-_NOT_SEEN = ("number", "family", "split", "sketched_by", "grain")
+_NOT_SEEN = ("family", "split", "sketched by")
 """Entries of people.json that are not attributes of a person."""
 
 
-def _told(dataset: Dataset, *, required: bool) -> dict[str, dict[str, Any]]:
+def _told(dataset: Dataset, *, required: bool) -> dict[str, dict[str, str]]:
     """What `people.json` beside the images says of each person; synthetic data sets have one."""
     path = dataset.root / "people.json"
     if path.is_file():
-        told: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        told: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
         return told
     if required:
         raise UserError(f"{path}: no such file; only data sets of `reid data synth` say what their people wear")
     return {}
 
 
-def _in_words(told: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """person -> attribute -> words, without what is absent."""
-    absent = ("None", "none", "False", "")
-    words = {p: {k: str(v) for k, v in attributes.items() if k not in _NOT_SEEN} for p, attributes in told.items()}
-    return {person: {k: v for k, v in row.items() if v not in absent} for person, row in words.items()}
+def _seen(told: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """person -> attribute -> words, without what is not to be seen."""
+    return {person: {k: v for k, v in about.items() if k not in _NOT_SEEN} for person, about in told.items()}
 
 
-def _lookalikes(told: dict[str, dict[str, Any]], people: int) -> tuple[str, ...]:
+def _lookalikes(told: dict[str, dict[str, str]], people: int) -> tuple[str, ...]:
     """Up to `people` ids: of each family its two most alike members, the most alike pairs first."""
-    families: dict[Any, list[str]] = defaultdict(list)
+    families: dict[str, list[str]] = defaultdict(list)
     for person, attributes in told.items():
         families[attributes["family"]].append(person)
     pairs = []
@@ -105,5 +102,5 @@ def _lookalikes(told: dict[str, dict[str, Any]], people: int) -> tuple[str, ...]
     return tuple(person for _, *pair in sorted(pairs)[: max(1, people // 2)] for person in pair)
 
 
-def _difference(one: dict[str, Any], other: dict[str, Any]) -> int:
-    return sum(one[key] != other[key] for key in one if key not in _NOT_SEEN)
+def _difference(one: dict[str, str], other: dict[str, str]) -> int:
+    return sum(one.get(key) != other.get(key) for key in {*one, *other} - set(_NOT_SEEN))
