@@ -44,3 +44,16 @@ def test_without_a_difference_of_colour_the_prior_decides():
 def test_small_and_large_pictures_keep_their_size():
     for height, width in ((5, 3), (40, 20), (300, 100)):
         assert figure_mask(np.zeros((height, width, 3), dtype=np.float32)).shape == (height, width)
+
+
+def test_the_silhouette_of_a_striding_person():
+    """Legs apart, as the prior does not have them; correlation with the true silhouette."""
+    y, x = np.mgrid[0:128, 0:64]
+    trunk = (np.abs(x - 32) < 10) & (y < 70)
+    legs = (np.abs(np.abs(x - 32) - (y - 70) * 0.35) < 5) & (y >= 70)
+    noise = np.random.default_rng(0).normal(0, 0.03, (128, 64, 3))
+    rgb = np.where((trunk | legs)[..., None], (0.2, 0.2, 0.35), (0.55, 0.5, 0.45)) + noise
+    mask = figure_mask(np.clip(rgb, 0, 1).astype(np.float32))
+    found = np.corrcoef(mask.ravel(), (trunk | legs).ravel())[0, 1]
+    assert found > 0.785
+    assert found > np.corrcoef(body_prior(128, 64).ravel(), (trunk | legs).ravel())[0, 1] + 0.15
