@@ -116,7 +116,7 @@ def _outlines(figure: Figure, strips: Strips, labels: Labels) -> Strokes:
         [middle, np.repeat(middle[:, -1:], _CAP, 1), middle[:, ::-1], np.repeat(middle[:, :1], _CAP, 1)], axis=1
     )
     ax, ay = strips.x0[:, None], strips.y0[:, None]
-    x, y = ax + s * ux + t * uy, ay + s * uy - t * ux
+    x, y = (ax + s * ux + t * uy).astype(_F), (ay + s * uy - t * ux).astype(_F)
     # From each point a little way in and a little way out, seen from the axis.
     inner_s = np.clip(s, 0, length[:, None])
     cx, cy = ax + inner_s * ux + centre * uy, ay + inner_s * uy - centre * ux
