@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from reid.artifact import PARTIAL, write_text
 from reid.dataset import Dataset
@@ -30,6 +29,7 @@ from reid.derive.sketch import HANDS, sketch
 from reid.errors import UserError
 from reid.images import read_rgb
 from reid.modality import Modality
+from reid.progress import progress_bar
 from reid.sample import Sample
 
 STYLES: dict[Modality, tuple[str, ...]] = {Modality.IR: tuple(SENSORS), Modality.SKETCH: tuple(HANDS)}
@@ -144,7 +144,7 @@ def derive_dataset(
     written = kept = 0
     broken: dict[str, str] = {}
     # `disable=None` hides the bar where there is no terminal.
-    with tqdm(total=len(tasks), desc="deriving", unit="photo", delay=2, disable=None if progress else True) as bar:
+    with progress_bar(what="deriving", unit="photographs", total=len(tasks), shown=progress) as bar:
         for task, done in zip(tasks, _run(tasks, workers), strict=True):
             if done.error is not None:
                 if not skip_broken:

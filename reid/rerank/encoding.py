@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from reid.progress import progress_bar
 from reid.rerank.neighbours import Neighbours
 from reid.rerank.sparse import SparseRows, row_sums, stack
 from reid.similarity import Floats
@@ -96,7 +96,7 @@ def encode(
         weight /= np.repeat(row_sums(weight, counts), counts)
         return counts, column, weight
 
-    return stack(block(rows) for rows in tqdm(chunks, disable=not progress, delay=2, desc="encoding"))
+    return stack(block(rows) for rows in progress_bar(chunks, what="encoding", unit="chunks", shown=progress))
 
 
 def expand_queries(encoded: SparseRows, neighbours: Neighbours, k2: int) -> SparseRows:

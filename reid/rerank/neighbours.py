@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from reid.progress import progress_bar
 from reid.similarity import Floats
 
 Ints = NDArray[np.int32]
@@ -55,7 +55,7 @@ def nearest(features: Floats, k: int, *, tile: int = TILE, progress: bool = Fals
     best = _Best(n, k)
     least = np.full(n, np.inf, dtype=np.float32)
     room = np.empty(min(tile, n) ** 2, dtype=np.float32)
-    for rows, columns in tqdm(list(_upper_tiles(n, tile)), disable=not progress, delay=2, desc="neighbours"):
+    for rows, columns in progress_bar(list(_upper_tiles(n, tile)), what="neighbours", unit="tiles", shown=progress):
         height, width = rows.stop - rows.start, columns.stop - columns.start
         scores = room[: height * width].reshape(height, width)
         np.matmul(features[rows], features[columns].T, out=scores)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from tqdm import tqdm
 
 from reid.errors import UserError
+from reid.progress import progress_bar
 from reid.rerank.encoding import Distances, encode, expand_queries
 from reid.rerank.neighbours import nearest
 from reid.rerank.sparse import starting
@@ -82,7 +82,7 @@ class ReRanked:
         queries, entries = self.shape
         room = np.empty((self._rows, entries), dtype=np.float32)
         starts = range(0, queries, self._rows)
-        for start in tqdm(starts, disable=not self._progress, delay=2, desc="re-ranking"):
+        for start in progress_bar(starts, what="re-ranking", unit="blocks", shown=self._progress):
             rows = slice(start, min(start + self._rows, queries))
             scores = room[: rows.stop - start]
             np.matmul(self._features[rows], self._features[queries:].T, out=scores)

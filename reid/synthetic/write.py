@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
@@ -18,6 +18,7 @@ from reid.artifact import ArtifactWriter, write_text
 from reid.datasets.manifest import write_manifest
 from reid.errors import UserError
 from reid.modality import Modality
+from reid.progress import progress_bar
 from reid.sample import Sample
 from reid.synthetic.person import told
 from reid.synthetic.sketch import hand_of
@@ -63,7 +64,7 @@ def write_world(
         for modality in world.modalities:
             if modality.is_image:
                 (folder / "images" / modality.value).mkdir(parents=True)
-        with tqdm(total=len(world), desc="synthetic people", unit=" samples", disable=not progress, delay=2) as bar:
+        with progress_bar(what="synthetic people", unit="samples", total=len(world), shown=progress) as bar:
             count = write_manifest(folder / "samples.jsonl", _counted(_made(world, folder, workers), bar))
         write_text(folder / "people.json", people_json(world))
         artifact.details.update(people=world.people, samples=count)
@@ -80,7 +81,7 @@ def people_json(world: World) -> str:
     return json.dumps(people, indent=1) + "\n"
 
 
-def _counted(samples: Iterable[Sample], bar: tqdm[NoReturn]) -> Iterator[Sample]:
+def _counted(samples: Iterable[Sample], bar: tqdm[Any]) -> Iterator[Sample]:
     for sample in samples:
         yield sample
         bar.update()
