@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.protocol import Cmc
+from reid.ragged import ranges, starting
 from reid.similarity import Floats, ScoreBlocks
 from reid.trials import Trial
 
@@ -101,8 +102,7 @@ def rank(
         else:
             cmc_place[here] = _identity_places(block, queries, entries, trial.gallery_person)
         advance(len(block))
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    return Ranking(np.concatenate([*places, np.empty(0, dtype=np.int64)]), offsets, cmc_place)
+    return Ranking(np.concatenate([*places, np.empty(0, dtype=np.int64)]), starting(counts), cmc_place)
 
 
 class _Groups:
@@ -118,9 +118,7 @@ class _Groups:
         safe = np.where(known, codes, 0)
         starts, stops = self._bounds[safe], self._bounds[np.minimum(safe + 1, self._bounds.size - 1)]
         counts = np.where(known, stops - starts, 0)
-        queries = np.repeat(np.arange(codes.size), counts)
-        within = np.arange(queries.size) - np.repeat(np.cumsum(counts) - counts, counts)
-        return queries, self._order[np.repeat(starts, counts) + within]
+        return np.repeat(np.arange(codes.size), counts), self._order[ranges(starts, counts)]
 
 
 def _positives(people: _Groups, trial: Trial, rows: slice) -> tuple[Ints, Ints]:

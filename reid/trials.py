@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from reid.errors import UserError
 from reid.protocol import Drop, Fuse, Protocol, Sampling
+from reid.ragged import starting
 from reid.table import SampleTable, encode
 
 Ints = NDArray[np.int64]
@@ -69,7 +70,7 @@ def resolve(protocol: Protocol, table: SampleTable) -> Iterator[Trial]:
         first = np.array([group[0] for group in queries], dtype=np.int64)
         yield Trial(
             query_members=np.array([row for group in queries for row in group], dtype=np.int64),
-            query_offsets=np.concatenate([[0], np.cumsum([len(group) for group in queries])]).astype(np.int64),
+            query_offsets=starting(np.array([len(group) for group in queries], dtype=np.int64)),
             gallery=gallery,
             query_person=person[first],
             gallery_person=person[gallery],

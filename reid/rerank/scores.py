@@ -8,9 +8,9 @@ import numpy as np
 
 from reid.errors import UserError
 from reid.progress import progress_bar
+from reid.ragged import starting
 from reid.rerank.encoding import Distances, encode, expand_queries
 from reid.rerank.neighbours import nearest
-from reid.rerank.sparse import starting
 from reid.similarity import BLOCK_BYTES, Floats
 
 _CELLS = 2**18

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reid.ragged import ranges, starting
 from reid.similarity import Floats
 
 Ints = NDArray[np.int32]
@@ -46,17 +47,6 @@ class SparseRows:
         rows = np.repeat(np.arange(lengths.size, dtype=np.int32), lengths)
         counts = np.bincount(self.columns[begin:], minlength=columns)
         return SparseRows(starting(counts), rows[order], self.values[begin:][order])
-
-
-def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """starts[0], starts[0] + 1, ... (counts[0] numbers), then the same from starts[1], and so on."""
-    before = np.cumsum(counts) - counts
-    return np.asarray(np.arange(counts.sum()) + np.repeat(starts - before, counts))
-
-
-def starting(counts: NDArray[np.int64]) -> Offsets:
-    """[n + 1] offsets of n rows with `counts` entries."""
-    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
 
 
 def row_sums(values: Floats, counts: NDArray[np.int64]) -> Floats:
