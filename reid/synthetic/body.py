@@ -101,8 +101,8 @@ def make_trunk(person: Person) -> list[Part]:
     ]
     if long:
         tail = strip(98, cut.hem, cut.ease, cut.flare)
-        parts.append(Part("tail", "upper", "skirt top", "skirt hem", tail, "upper", (0.42, 1), "trunk", 3))
-    elif lower.skirt:
+        parts.append(Part("tail", "upper", "tail top", "tail end", tail, "upper", (0.42, 1), "trunk", 3))
+    if lower.skirt:
         skirt = strip(104, lower.hem, 1.2, lower.flare)
         parts.append(Part("skirt", "skirt", "skirt top", "skirt hem", skirt, "skirt", (0, 1), "trunk", 2))
     if person.scarf:

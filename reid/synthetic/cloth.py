@@ -157,7 +157,7 @@ def _logo(x: Float, y: Float, form: int) -> Float:
     elif form == 1:
         far = np.sqrt(x * x + y * y)
     elif form == 2:
-        far = np.maximum(x + (y - _F(1.0)) * _F(0.5), np.abs(y))
+        far = np.maximum(x + (_F(1.0) - y) * _F(0.5), np.abs(y))
     else:
         far = np.maximum(x, np.minimum(np.abs(y - _F(0.5)), np.abs(y + _F(0.5))) * _F(3.2))
     inside: Float = np.clip((_F(1.0) - far) * _F(5.0) + _F(0.5), 0, 1).astype(_F)

@@ -175,21 +175,22 @@ def _pattern(tile: str, cloth: Cloth, length: float, girth: float, grain: int, e
     if cloth.pattern == "side stripe" and tile == "leg":
         return [Mark(tile, tuple(_plumb(s * 90 + d, 0.0, end) for s in (-1, 1) for d in (-15, 15)), 0)]
     if cloth.pattern == "logo" and tile == "upper":
-        return [Mark(tile, (_logo(grain // 3 % 4, length),), 0)]
+        return [Mark(tile, _logo(grain // 3 % 4, length), 0)]
     return []
 
 
-def _logo(form: int, length: float) -> Line:
+def _logo(form: int, length: float) -> tuple[Line, ...]:
     def at(x: float, y: float) -> tuple[float, float]:
         return ((25.0 + 9.5 * y) / length, 30.0 * x)
 
     if form == 0:
-        return (at(-1, -0.66), at(1, -0.66), at(1, 0.66), at(-1, 0.66), at(-1, -0.66))
+        return ((at(-1, -0.66), at(1, -0.66), at(1, 0.66), at(-1, 0.66), at(-1, -0.66)),)
     if form == 1:
-        return tuple(at(cos(a), sin(a)) for a in range(0, 361, 30))
+        return (tuple(at(cos(a), sin(a)) for a in range(0, 361, 30)),)
     if form == 2:
-        return (at(-1, 1), at(1, 1), at(1, 0.9), at(0.9, -1), at(-0.9, -1), at(-1, 1))
-    return (at(-1, -0.5), at(1, -0.5), at(1, -0.2), at(-1, 0.5), at(1, 0.5))
+        return ((at(-1, 1), at(1, 1), at(0, -1), at(-1, 1)),)
+    bars = ((-0.8, -0.2), (0.2, 0.8))
+    return tuple((at(-1, high), at(1, high), at(1, low), at(-1, low), at(-1, high)) for high, low in bars)
 
 
 def _bags(person: Person) -> list[Mark]:

@@ -191,7 +191,11 @@ def _template(seed: int, family: int, first: int) -> Person:
     cut = UPPERS[upper]
     colour = draw.weighted(CLOTH_WEIGHTS)
     lower = draw.weighted((("bare legs", 3), ("leggings", 2))) if upper == "dress" else None
-    lower = lower or draw.weighted(wardrobe.LOWER_KINDS[gender])
+    # What a coat would hide is not worn under it.
+    shown = [(kind, w) for kind, w in wardrobe.LOWER_KINDS[gender] if cut.hem > 80 or LOWERS[kind].hem < cut.hem - 10]
+    lower = lower or draw.weighted(shown)
+    # Nor is a hat worn on a bun or on curls.
+    hat = "none" if hair in ("bun", "curly") else draw.weighted(wardrobe.HATS)
     summer = upper in ("t-shirt", "vest top", "dress")
     return Person(
         number=first,
@@ -204,7 +208,7 @@ def _template(seed: int, family: int, first: int) -> Person:
         hair_colour=draw.weighted((("black", 40), ("brown", 34), ("blond", 14), ("grey", 7), ("red", 5))),
         beard=gender == "man" and draw.chance(0.3),
         glasses=draw.chance(0.18),
-        hat=draw.weighted(wardrobe.HATS),
+        hat=hat,
         hat_colour=draw.weighted(CLOTH_WEIGHTS),
         scarf=draw.weighted(CLOTH_WEIGHTS) if not summer and draw.chance(0.2) else None,
         carried=draw.weighted(wardrobe.CARRIED),
@@ -265,6 +269,8 @@ def _can_change(person: Person, what: str) -> bool:
         return person.upper not in ("t-shirt", "vest top", "dress")
     if what == "hair colour":
         return person.hair not in ("bald", "cropped") and person.hat in ("none", "cap")
+    if what == "hat":
+        return person.hair not in ("bun", "curly")
     if what == "hair style":
         return person.hat == "none" and person.hair != "bald"
     if what == "upper pattern":
@@ -276,7 +282,9 @@ def _change(draw: Draw, person: Person, what: str) -> Person:
     """`person` with the attribute `what` of `CHANGES` made different."""
     upper, lower = person.upper_cloth, person.lower_cloth
     if what == "hair style":
-        styles = [(s, w) for s, w in wardrobe.HAIR_STYLES[person.gender] if s not in (person.hair, "bald")]
+        short = ("cropped", "short")  # too near to each other to be the only difference
+        avoid_hair = {person.hair, "bald", *(short if person.hair in short else ())}
+        styles = [(s, w) for s, w in wardrobe.HAIR_STYLES[person.gender] if s not in avoid_hair]
         return replace(person, hair=draw.weighted(styles))
     if what == "hair colour":
         return replace(person, hair_colour=draw.pick([c for c in wardrobe.HAIR_COLOURS if c != person.hair_colour]))

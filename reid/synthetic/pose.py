@@ -111,8 +111,8 @@ def _trunk(place: dict[str, Point], person: Person, stride: Stride, drop: float)
     knees = (place["left knee"][2] + place["right knee"][2]) / 2
     lower = LOWERS[person.lower]
     if cut.hem < 80:
-        place["skirt top"], place["skirt hem"] = spine(98), (0.0, cut.hem + drop, knees * (98 - cut.hem) / 50)
-    elif lower.skirt:
+        place["tail top"], place["tail end"] = spine(98), (0.0, cut.hem + drop, knees * (98 - cut.hem) / 50)
+    if lower.skirt:
         place["skirt top"], place["skirt hem"] = spine(104), (0.0, lower.hem + drop, knees * (98 - lower.hem) / 50)
     place["scarf top"], place["scarf end"] = spine(152.5), spine(143)
 

@@ -55,15 +55,18 @@ def add_grain(picture: Float, sigma: float, key: int) -> None:
 
 def soften(picture: Float, sharpness: float, motion: float) -> Float:
     """Lose resolution: keep about `sharpness` of it (1: all), then smear sideways by `motion` (0..1)."""
-    if sharpness < 0.6:
-        _, height, width = picture.shape
-        if height % 2 == 0 and width % 2 == 0:
-            small = (picture[:, ::2] + picture[:, 1::2]) * _F(0.5)
-            small = (small[:, :, ::2] + small[:, :, 1::2]) * _F(0.5)
-            picture = np.repeat(np.repeat(small, 2, axis=1), 2, axis=2)
-    share = 0.08 if sharpness >= 1 else 0.25 if sharpness < 0.75 else 0.18
-    picture = tap(tap(picture, 1, share), 2, share + 0.3 * motion * (1 - share))
-    return tap(tap(picture, 1, 0.14), 2, 0.14) if sharpness < 0.75 else picture
+    share = 0.0 if sharpness >= 1 else 0.2
+    _, height, width = picture.shape
+    if sharpness < 0.75 and height % 2 == 0 and width % 2 == 0:
+        small = (picture[:, ::2] + picture[:, 1::2]) * _F(0.5)
+        small = (small[:, :, ::2] + small[:, :, 1::2]) * _F(0.5)
+        coarse = np.repeat(np.repeat(small, 2, axis=1), 2, axis=2)
+        picture = coarse if sharpness < 0.6 else (picture + coarse) * _F(0.5)
+        share = 0.27
+    if share:
+        picture = tap(picture, 1, share)
+    smear = share + motion * (0.3 - share / 2)
+    return tap(picture, 2, smear) if smear else picture
 
 
 def tap(picture: Float, axis: int, share: float) -> Float:

@@ -90,43 +90,41 @@ def _outlines(figure: Figure, strips: Strips, labels: Labels) -> Strokes:
     """The visible edges of all parts, but not where two parts of one garment meet."""
     count, sections = strips.half.shape
     right, down, length = directions(strips.x0, strips.y0, strips.x1, strips.y1)
-    ux, uy = right[:, None], down[:, None]
+    ux, uy, long = right[:, None], down[:, None], length[:, None]
     at = np.arange(_EDGE) * (sections - 1) // (_EDGE - 1)
     half, middle = strips.half[:, at], strips.middle[:, at]
-    along = (at.astype(_F) / _F(sections - 1)) * length[:, None]
-    angle = np.arange(_CAP) * 180 // (_CAP - 1)
-    round_off, across = sines(angle)[None, :], cosines(angle)[None, :]
+    along = (at.astype(_F) / _F(sections - 1)) * long
+    turn = np.arange(_CAP) * 180 // (_CAP - 1)
+    away, across = sines(turn)[None, :], cosines(turn)[None, :]
     steep = np.abs(strips.bulge)
-    start, end = np.maximum(strips.round_start, steep)[:, None], np.maximum(strips.round_end, steep)[:, None]
-    # Down the right edge, round the end, up the left edge, round the start.
-    s = np.concatenate(
-        [along, length[:, None] + half[:, -1:] * end * round_off, along[:, ::-1], -half[:, :1] * start * round_off],
-        axis=1,
-    )
-    t = np.concatenate(
-        [
-            middle + half,
-            middle[:, -1:] + half[:, -1:] * across,
-            (middle - half)[:, ::-1],
-            middle[:, :1] - half[:, :1] * across,
-        ],
-        axis=1,
-    )
-    centre = np.concatenate(
-        [middle, np.repeat(middle[:, -1:], _CAP, 1), middle[:, ::-1], np.repeat(middle[:, :1], _CAP, 1)], axis=1
-    )
-    ax, ay = strips.x0[:, None], strips.y0[:, None]
-    x, y = (ax + s * ux + t * uy).astype(_F), (ay + s * uy - t * ux).astype(_F)
-    # From each point a little way in and a little way out, seen from the axis.
-    inner_s = np.clip(s, 0, length[:, None])
-    cx, cy = ax + inner_s * ux + centre * uy, ay + inner_s * uy - centre * ux
-    out_x, out_y = x - cx, y - cy
-    far = np.maximum(np.sqrt(out_x * out_x + out_y * out_y), _F(0.2))
+    start = np.maximum(np.maximum(strips.round_start, steep), _F(0.05))[:, None]
+    end = np.maximum(np.maximum(strips.round_end, steep), _F(0.05))[:, None]
+    first, last = half[:, :1], half[:, -1:]
+
+    def around(*sides: Float) -> Float:
+        # Down the right edge, round the end, up the left edge, round the start.
+        return np.concatenate(sides, axis=1).astype(_F)
+
+    s = around(along, long + last * end * away, along[:, ::-1], -first * start * away)
+    t = around(middle + half, middle[:, -1:] + last * across, (middle - half)[:, ::-1], middle[:, :1] - first * across)
+    # The outward normal; at the ends it is that of an ellipse.
+    flat, ones = np.zeros_like(half), np.ones((count, 1), _F)
+    end_s, start_s = (away / end).astype(_F), (-away / start).astype(_F)
+    normal_s = around(flat, end_s, flat, start_s)
+    normal_t = around(np.ones_like(half), ones * across, -np.ones_like(half), -ones * across)
+    size = np.sqrt(normal_s * normal_s + normal_t * normal_t)
+    normal_s /= size
+    normal_t /= size
+    ends = (np.maximum(width * cap, long / _F(2)).repeat(_CAP, 1) for width, cap in ((last, end), (first, start)))
+    depth = around(half, next(ends), half[:, ::-1], next(ends))
+    x, y = strips.x0[:, None] + s * ux + t * uy, strips.y0[:, None] + s * uy - t * ux
+    out_x, out_y = normal_s * ux + normal_t * uy, normal_s * uy - normal_t * ux
+    # A little way in this part is on top, a little way out it is not.
     probe = _F(1.3 * labels.shape[0] / 128)
-    step_x, step_y = out_x / far * np.minimum(probe, far), out_y / far * np.minimum(probe, far)
+    inward = np.minimum(probe, depth)
     own = np.arange(count, dtype=np.int32)[:, None]
-    inside = _look_up(labels, x - step_x, y - step_y)
-    outside = _look_up(labels, x + out_x / far * probe, y + out_y / far * probe)
+    inside = _look_up(labels, x - out_x * inward, y - out_y * inward)
+    outside = _look_up(labels, x + out_x * probe, y + out_y * probe)
     joined = _joined(figure, strips)
     seen = ((inside == own) | joined[own, inside]) & ~joined[own, outside]
     number = np.broadcast_to(own, x.shape).astype(np.int32)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from reid.synthetic.camera import make_camera, take_shot
 from reid.synthetic.figure import make_figure
 from reid.synthetic.paint import lay, rasterise, resolve
-from reid.synthetic.person import make_person
+from reid.synthetic.person import Person, differing, family_of, make_person
 from reid.synthetic.pose import INDEX, Stride, place_joints
 from reid.synthetic.raster import Pixels, fill
+from reid.synthetic.rgb import render_rgb
 from reid.synthetic.view import Frame, Sight, Strips, look
 
 F = np.float32
@@ -166,3 +171,46 @@ def test_shots_look_from_all_sides_and_some_are_occluded() -> None:
     assert len(set(occluders)) == 5
     assert 0.1 < len(occluders) / len(shots) < 0.28
     assert 0.03 < sum(shot.frame.fill > 1 for shot in shots) / len(shots) < 0.12
+
+
+def seen_from_all_sides(person: Person) -> list[NDArray[np.float64]]:
+    """Clean photographs from front, back and both sides."""
+    camera = replace(make_camera(0, "c1"), noise=0.0, sharpness=1.0, exposure=1.0, saturation=1.0)
+    images = []
+    for yaw in (0.0, 90.0, 180.0, 270.0):
+        shot = take_shot(0, 0, camera, 0, 128, 64)
+        sight, frame = Sight(yaw, yaw, 6.0, 900.0), Frame(128, 64, 0.92, 0.04, 0.0, 1.0)
+        shot = replace(shot, stride=STANDING, sight=sight, frame=frame, motion=0.0, occluder=None)
+        images.append(render_rgb(0, person, camera, shot).astype(float))
+    return images
+
+
+def difference(a: Person, b: Person) -> float:
+    """How many pixels differ clearly from the side where most do."""
+    sides = zip(seen_from_all_sides(a), seen_from_all_sides(b), strict=True)
+    return max(int((np.abs(x - y).max(axis=2) > 25).sum()) for x, y in sides)
+
+
+def test_what_sets_look_alikes_apart_can_be_seen() -> None:
+    changed = Counter[str]()
+    for number in range(120):
+        person, (_, first, _) = make_person(0, number, 1.0), family_of(number, 1.0)
+        if number != first:
+            template = make_person(0, first, 1.0)
+            changed.update(differing(template, person))
+            assert difference(template, person) >= 25, (number, differing(template, person))
+    assert set(changed) >= {"hair colour", "hat", "carried", "upper colour", "upper pattern", "lower colour"}
+
+
+def test_every_garment_shows() -> None:
+    people = [make_person(0, number, 0.0) for number in range(120)]
+    for number, person in enumerate(people):
+        if number >= 30 and "coat" not in person.upper:
+            continue
+        others = [replace(person, upper_cloth=replace(person.upper_cloth, colour=c)) for c in ("red", "white")]
+        assert difference(*others) > 150, number
+        if person.lower != "bare legs":
+            others = [replace(person, lower_cloth=replace(person.lower_cloth, colour=c)) for c in ("red", "white")]
+            assert difference(*others) > 40, number
+        others = [replace(person, shoe_colour=c) for c in ("red", "white")]
+        assert difference(*others) > 5, number
