@@ -36,9 +36,8 @@ class Canvas:
 
     def fill(self, where: Mask, colour: Sequence[int], infrared: float, shift: Sequence[int] = (0, 0, 0)) -> None:
         """Paint a colour (0..255) and a reflectance (0..1) and flatten the surface. `shift` is added to the colour."""
-        tones = (*(c + more for c, more in zip(colour, shift, strict=True)), infrared * 255)
-        for plane, tone in zip(self.paint, tones, strict=True):
-            np.copyto(plane, _F(tone), where=where)
+        tones = np.array((*(c + more for c, more in zip(colour, shift, strict=True)), infrared * 255), _F)
+        np.copyto(self.paint, tones[:, None, None], where=where)
         np.copyto(self.relief, _F(1), where=where)
 
     def cover(self, where: Mask, cloth: Cloth, grain: int) -> None:

@@ -151,10 +151,10 @@ def _head(place: dict[str, Point], person: Person, stride: Stride) -> None:
     _, base, ahead = place["nape"]
     base -= 7  # chin height
 
+    c, s, turn_c, turn_s = cos(stride.nod), sin(stride.nod), cos(stride.turn), sin(stride.turn)
+
     def on_head(up: float, out: float, side: float = 0.0) -> Point:
-        c, s = cos(stride.nod), sin(stride.nod)
         y, z = up * c - out * s, out * c + up * s
-        turn_c, turn_s = cos(stride.turn), sin(stride.turn)
         return (side * turn_c + z * turn_s, base + y, ahead + z * turn_c - side * turn_s)
 
     place["chin"], place["crown"] = on_head(0, 2), on_head(23, 0.5)
@@ -166,7 +166,7 @@ def _head(place: dict[str, Point], person: Person, stride: Stride) -> None:
     top = {"bun": 25.0, "ponytail": 21.0, "curly": 26.0}.get(person.hair, 20.0)
     end = {"bun": 18.0, "ponytail": -8.0, "curly": 6.0, "shoulder-length": -6.0, "long": -32.0}.get(person.hair, 5.0)
     out = {"bun": -6.0, "ponytail": -12.0, "curly": -1.0}.get(person.hair, -4.0)
-    for side, sign in (("left", 1), ("right", -1)):
+    for side, sign in (("left", 1), ("right", -1)) if person.hair in ("long", "shoulder-length") else ():
         fall = -22.0 if person.hair == "long" else -5.0
         place[f"{side} strand top"] = on_head(14, 0, 7.8 * sign)
         place[f"{side} strand end"] = on_head(fall, 5 if fall < -10 else 2, 9.2 * sign)

@@ -16,7 +16,7 @@ def expose(picture: Float, camera: Camera, shot: Shot) -> NDArray[np.uint8]:
     """The image that a visible-light camera stores.
 
     Args:
-        picture: float32 [3, H, W], 0..255, the light that falls in.
+        picture: float32 [3, H, W], 0..255, the light that falls in; is overwritten.
 
     Returns:
         uint8 [H, W, 3].
@@ -24,11 +24,13 @@ def expose(picture: Float, camera: Camera, shot: Shot) -> NDArray[np.uint8]:
     light = camera.exposure * shot.brightness
     balance = (camera.gains[0] + shot.warmth, camera.gains[1], camera.gains[2] - shot.warmth)
     grey = (picture[0] * _F(0.299) + picture[1] * _F(0.587)) + picture[2] * _F(0.114)
-    picture = grey + (picture - grey) * _F(camera.saturation)
-    for channel, gain in enumerate(balance):
+    grey *= _F(1 - camera.saturation)
+    picture *= _F(camera.saturation)
+    picture += grey
+    for plane, gain in zip(picture, balance, strict=True):
         # Contrast turns about a middle grey.
-        picture[channel] *= _F(light * gain * camera.contrast)
-        picture[channel] += _F(110.0 * (1 - camera.contrast))
+        plane *= _F(light * gain * camera.contrast)
+        plane += _F(110.0 * (1 - camera.contrast))
     picture = soften(picture, camera.sharpness, shot.motion)
     add_grain(picture, camera.noise, shot.key)
     image = np.empty((*picture.shape[1:], 3), np.uint8)
@@ -39,8 +41,10 @@ def expose(picture: Float, camera: Camera, shot: Shot) -> NDArray[np.uint8]:
 
 def quantise(picture: Float) -> NDArray[np.uint8]:
     """To the nearest of 0..255."""
-    levels: NDArray[np.uint8] = np.minimum(np.maximum(picture + _F(0.5), _F(0)), _F(255)).astype(np.uint8)
-    return levels
+    rounded = picture + _F(0.5)
+    np.maximum(rounded, _F(0), out=rounded)
+    np.minimum(rounded, _F(255), out=rounded)
+    return rounded.astype(np.uint8)
 
 
 def add_grain(picture: Float, sigma: float, key: int) -> None:

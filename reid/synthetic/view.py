@@ -111,19 +111,20 @@ def look(figure: Figure, joints: Sequence[Point], sight: Sight, frame: Frame) ->
     sine = np.where(headed, _F(sin(sight.head)), s)[:, None]
     side, deep = figure.side[order] * cosine, figure.deep[order] * sine
     grow = np.arange(side.shape[1], dtype=_F) / _F(side.shape[1] - 1)
-    size = scale[starts][:, None] + (scale[ends] - scale[starts])[:, None] * grow
+    joint = np.stack([px, py, scale, x, y, z])
+    begin, end = joint[:, starts], joint[:, ends]
+    axis = end - begin
     # Strips are mostly upright, so their width stretches as the picture does.
-    size = size * _F((unit + wide) / 2)
-    axis = place[ends] - place[starts]
-    length = np.sqrt(axis[:, 0] * axis[:, 0] + axis[:, 1] * axis[:, 1] + axis[:, 2] * axis[:, 2])
-    towards = axis[:, 1] * down + (axis[:, 2] * c - axis[:, 0] * s) * flat
+    size = (begin[2][:, None] + axis[2][:, None] * grow) * _F((unit + wide) / 2)
+    length = np.sqrt(axis[3] * axis[3] + axis[4] * axis[4] + axis[5] * axis[5])
+    towards = axis[4] * down + axis[5] * flat
     feet = (float(py[sole[0]] + py[sole[2]]) / 2, float(px[sole[0]] + px[sole[2]]) / 2)
     return Strips(
         order,
-        px[starts],
-        py[starts],
-        px[ends],
-        py[ends],
+        begin[0],
+        begin[1],
+        end[0],
+        end[1],
         np.sqrt(side * side + deep * deep) * size,
         figure.shift[order] * sine * size,
         # The faces of a box do not bend.
