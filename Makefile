@@ -19,15 +19,17 @@ test: $(VENV)/installed
 	$(BIN)/pytest -n 2
 
 demo: $(VENV)/installed
-	rm -rf $(DEMO) $(DEMO).partial
+	rm -rf $(DEMO)
 	$(BIN)/reid data synth $(DEMO)/people --people 60 --cameras 4 --seed 0
 	$(BIN)/reid data check $(DEMO)/people
 	$(BIN)/reid data show $(DEMO)/people --out $(DEMO)/contact-sheet.png
+	$(BIN)/reid data show $(DEMO)/people --alike --columns 8 --out $(DEMO)/lookalikes.png
 	$(BIN)/reid baseline $(DEMO)/people --kind random --out $(DEMO)/random
 	$(BIN)/reid evaluate $(DEMO)/random --all --save $(DEMO)/random.json
 	$(BIN)/reid baseline $(DEMO)/people --kind colour --out $(DEMO)/colour
 	$(BIN)/reid evaluate $(DEMO)/colour --protocol rgb-to-rgb --protocol ir-to-rgb --rank-lists $(DEMO)/rank-lists.png
 	$(BIN)/reid info $(DEMO)/colour
+	@echo 'Look at $(DEMO)/contact-sheet.png, lookalikes.png and rank-lists.png.'
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.evaluate

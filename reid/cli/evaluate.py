@@ -99,8 +99,20 @@ def _print(results: Sequence[tuple[EmbeddingStore, Evaluation]]) -> None:
             same = [result for _, result in results if result.protocol.name == name]
             rows.append({"store": f"mean of {len(same)}", **mean_row(same)})
     click.echo(format_table(rows))
-    for note in dict.fromkeys(note for _, result in results for note in result.notes()):
-        click.echo(f"- {note}")
+    for line in _notes([result for _, result in results]):
+        click.echo(line)
+
+
+def _notes(results: Sequence[Evaluation]) -> list[str]:
+    """Every note once; one that does not hold for all results names the protocols that it is about."""
+    protocols = list(dict.fromkeys(result.protocol.name for result in results))
+    about: dict[str, list[str]] = {}
+    for result in results:
+        for note in result.notes():
+            names = about.setdefault(note, [])
+            if result.protocol.name not in names:
+                names.append(result.protocol.name)
+    return [f"- {note}" if names == protocols else f"- {', '.join(names)}: {note}" for note, names in about.items()]
 
 
 def _save(results: Sequence[tuple[EmbeddingStore, Evaluation]], path: Path) -> None:

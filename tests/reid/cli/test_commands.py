@@ -53,6 +53,8 @@ def test_from_folder_to_scores(people: Path, store: Path, reid) -> None:
     done = reid("evaluate", chance, "--all")
     assert done.code == 0
     assert {"rgb-to-rgb", "text-to-rgb"} <= set(done.out.split())
+    assert "- rgb-to-rgb: gallery images of the same person by the same camera are dropped" in done.out
+    assert "- AP is the plain mean" in done.out
     assert "100.00  100.00  100.00" not in done.out
 
 
