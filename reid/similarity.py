@@ -12,8 +12,10 @@ from reid.errors import UserError
 
 Floats = NDArray[np.float32]
 
-BLOCK_BYTES = 32 * 2**20
-"""Room for one block of scores: large enough for a full-speed matrix product, small enough to matter to nobody."""
+BLOCK_BYTES = 128 * 2**20
+"""Room for one block of scores, at most."""
+BLOCK_ROWS = 512
+"""Rows of a block, at most: from here on the matrix product is at its full speed."""
 
 
 class ScoreBlocks(Protocol):
@@ -43,7 +45,7 @@ class CosineScores:
         if query.shape[1] != gallery.shape[1]:
             raise UserError(f"queries have {query.shape[1]} dimensions, the gallery {gallery.shape[1]}; not one space")
         self._query, self._gallery = query, gallery
-        self._rows = int(np.clip(block_bytes // (4 * max(1, len(gallery))), 1, max(1, len(query))))
+        self._rows = block_rows(len(query), len(gallery), block_bytes)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,6 +58,11 @@ class CosineScores:
         for start in range(0, len(self._query), self._rows):
             part = self._query[start : start + self._rows]
             yield start, np.matmul(part, self._gallery.T, out=scores[: len(part)])
+
+
+def block_rows(queries: int, entries: int, block_bytes: int) -> int:
+    """Rows of a block of scores against `entries` gallery entries: `BLOCK_ROWS`, or as many as there are or have room."""
+    return max(1, min(block_bytes // (4 * max(1, entries)), BLOCK_ROWS, queries))
 
 
 def normalise(embeddings: NDArray[np.floating], names: Sequence[str] | None = None, *, copy: bool = True) -> Floats:

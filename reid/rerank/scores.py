@@ -11,7 +11,7 @@ from reid.progress import progress_bar
 from reid.ragged import starting
 from reid.rerank.encoding import Distances, encode, expand_queries
 from reid.rerank.neighbours import nearest
-from reid.similarity import BLOCK_BYTES, Floats
+from reid.similarity import BLOCK_BYTES, Floats, block_rows
 
 _CELLS = 2**18
 """Compared entries of V plus scores they are added to, at once: what stays in a core's cache."""
@@ -38,7 +38,7 @@ class ReRanked:
         lambda_: weight of the original distance; 0 is the Jaccard distance alone, 1 the original order.
         squared_twice: square the squared distances again before they are scaled. torchreid hands squared distances to
             code that expects plain ones; many papers' numbers come from it. Neighbours are the same, weights are not.
-        block_bytes: how much memory one block of scores may take; the product is slow in blocks of few rows.
+        block_bytes: how much memory one block of scores may take.
         progress: bars over whatever takes more than two seconds.
 
     Raises:
@@ -57,7 +57,7 @@ class ReRanked:
         k2: int = 6,
         lambda_: float = 0.3,
         squared_twice: bool = False,
-        block_bytes: int = 3 * BLOCK_BYTES,
+        block_bytes: int = BLOCK_BYTES,
         progress: bool = False,
     ) -> None:
         _check(query, gallery, k1, k2, lambda_)
@@ -70,7 +70,7 @@ class ReRanked:
         encoded = encode(self._features, near, k1, self._distances, progress=progress)
         self._encoded = expand_queries(encoded, near, k2)
         self._described = self._encoded.transposed(self._queries, n)
-        self._rows = int(np.clip(block_bytes // (4 * max(1, len(gallery))), 1, max(1, len(query))))
+        self._rows = block_rows(len(query), len(gallery), block_bytes)
 
     @property
     def shape(self) -> tuple[int, int]:
