@@ -61,7 +61,7 @@ class CosineScores:
 
 
 def block_rows(queries: int, entries: int, block_bytes: int) -> int:
-    """Rows of a block of scores against `entries` gallery entries: `BLOCK_ROWS`, or as many as there are or have room."""
+    """Rows of a block of scores: `BLOCK_ROWS`, or as many as there are queries or as have room."""
     return max(1, min(block_bytes // (4 * max(1, entries)), BLOCK_ROWS, queries))
 
 
