@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 
 from reid.synthetic.part import RINGS, Part, Ring, blend, rings
@@ -26,10 +27,10 @@ _BODY = {
 _GIRTH = {"slim": (0.92, 0.9), "average": (1.0, 1.0), "broad": (1.09, 1.06), "heavy": (1.2, 1.32)}
 
 
-def body_ring(person: Person, height: float, ease: float = 0.0) -> Ring:
+def body_ring(gender: str, girth: str, height: float, ease: float = 0.0) -> Ring:
     """Section of the trunk at a height (cm, of a person of 175 cm) under cloth that stands off by `ease` cm."""
-    table = _BODY[person.gender]
-    wide, deep = _GIRTH[person.girth]
+    table = _BODY[gender]
+    wide, deep = _GIRTH[girth]
     for (high, *upper), (low, *lower) in pairwise(table):
         if height >= low:
             w = min(1.0, (high - height) / (high - low))
@@ -42,7 +43,19 @@ def body_ring(person: Person, height: float, ease: float = 0.0) -> Ring:
                 b * (1 + (deep - 1) * belly + grow * 0.3) + ease,
                 c + (deep - 1) * belly * 7,
             )
-    return body_ring(person, table[-1][0], ease)
+    return body_ring(gender, girth, table[-1][0], ease)
+
+
+@lru_cache(maxsize=1024)
+def _strip(gender: str, girth: str, high: float, low: float, ease: float, flare: float = 1.0) -> tuple[Ring, ...]:
+    """Sections of the trunk under cloth from one height down to another, `flare` times as wide at the end."""
+    sections = []
+    for i in range(RINGS):
+        w = i / (RINGS - 1)
+        a, b, c = body_ring(gender, girth, high + (low - high) * w, ease * min(1.0, 0.3 + 3 * w))
+        grow = 1 + (flare - 1) * w
+        sections.append((a * grow, b * grow, c))
+    return tuple(sections)
 
 
 def _thickness(person: Person) -> float:
@@ -80,30 +93,21 @@ def make_trunk(person: Person) -> list[Part]:
     """Hips, torso, coat-tail or skirt, neck, scarf and hood."""
     cut, lower = UPPERS[person.upper], LOWERS[person.lower]
 
-    def strip(high: float, low: float, ease: float, flare: float = 1.0) -> tuple[Ring, ...]:
-        sections = []
-        for i in range(RINGS):
-            w = i / (RINGS - 1)
-            a, b, c = body_ring(person, high + (low - high) * w, ease * min(1.0, 0.3 + 3 * w))
-            grow = 1 + (flare - 1) * w
-            sections.append((a * grow, b * grow, c))
-        return tuple(sections)
-
-    hips = strip(106, 80, 1.0 if lower.skirt else max(1.0, lower.thigh * 0.7))
+    hips = _strip(person.gender, person.girth, 94, 80, 1.0 if lower.skirt else max(1.0, lower.thigh * 0.7))
     throat = 5.6 if person.gender == "man" else 4.7
     neck = rings(blend(throat, throat, throat * 1.3), 1.0, blend(0.5, -1.0))
     long = cut.hem < 80
-    trunk = strip(148.5, max(cut.hem, 86), cut.ease)
+    trunk = _strip(person.gender, person.girth, 148.5, max(cut.hem, 86), cut.ease)
     parts = [
-        Part("hips", "legs", "waist", "crotch", hips, "leg", (0, 0.08), "trunk", 0),
+        Part("hips", "legs", "hips", "crotch", hips, "leg", (0, 0.08), "trunk", 0),
         Part("neck", "neck", "nape", "neck", neck, "skin", (0, 1), "trunk", 5),
         Part("torso", "upper", "neck", "upper hem", trunk, "upper", (0, 0.52 if long else 1.0), "trunk", 4),
     ]
     if long:
-        tail = strip(98, cut.hem, cut.ease, cut.flare)
+        tail = _strip(person.gender, person.girth, 98, cut.hem, cut.ease, cut.flare)
         parts.append(Part("tail", "upper", "tail top", "tail end", tail, "upper", (0.42, 1), "trunk", 3))
     if lower.skirt:
-        skirt = strip(104, lower.hem, 1.2, lower.flare)
+        skirt = _strip(person.gender, person.girth, 104, lower.hem, 1.2, lower.flare)
         parts.append(Part("skirt", "skirt", "skirt top", "skirt hem", skirt, "skirt", (0, 1), "trunk", 2))
     if person.scarf:
         wrap = blend(throat + 1.8, throat + 3.4, throat + 3.8)

@@ -24,6 +24,7 @@ Light = Callable[[Strips, Pixels], Float]
 """How bright the surfaces are: strips and their N pixels -> float32 [N]."""
 _F = np.float32
 VISIBLE, INFRARED = slice(0, 3), slice(3, 4)
+_CROWD = 48
 
 
 def set_stage(
@@ -38,7 +39,7 @@ def set_stage(
     picture = _background(seed, camera, shot, planes)
     _stand(picture, person, shot.stride, shot.sight, shot.frame, planes, light, shadow)
     if shot.occluder == "pedestrian":
-        _pass_by(picture, seed, person, shot, planes, light, shadow)
+        _pass_by(picture, seed, shot, planes, light, shadow)
     elif shot.occluder is not None:
         cover, colour = _OCCLUDERS[shot.occluder](shot, Draw("occluder", shot.key))
         picture += cover * (colour[planes] - picture)
@@ -91,11 +92,11 @@ def _cast_shadow(picture: Float, strips: Strips, strength: float) -> None:
     picture[:, top:bottom] *= _F(1) - _F(strength) * near
 
 
-def _pass_by(picture: Float, seed: int, person: Person, shot: Shot, planes: slice, light: Light, shadow: float) -> None:
+def _pass_by(picture: Float, seed: int, shot: Shot, planes: slice, light: Light, shadow: float) -> None:
     """Somebody else walks between the camera and the person, at one side of the picture."""
     draw = Draw("pedestrian", shot.key)
-    number = draw.below(MAX_PEOPLE - 1)
-    other = make_person(seed, number + (number >= person.number), 0.0)
+    # A small crowd of its own, so that it need not be dressed anew each time; none of them has a look-alike.
+    other = make_person(seed, MAX_PEOPLE - 1 - draw.below(_CROWD), 0.0)
     side = 1 if shot.occluder_x > 0.5 else -1
     yaw = 90.0 * side + draw.between(-50, 50) + (180 if draw.chance(0.5) else 0)
     frame = replace(
