@@ -43,11 +43,16 @@ def store(people: Path, reid) -> Path:
     return out
 
 
+def printed_map(table: str, protocol: str) -> float:
+    """The mAP, in per cent, that a printed table gives for a protocol."""
+    header, row = (next(line.split() for line in table.splitlines() if line.startswith(w)) for w in ("proto", protocol))
+    return float(row[header.index("mAP")])
+
+
 def test_from_folder_to_scores(people: Path, store: Path, reid) -> None:
     done = reid("evaluate", store)
     assert done.code == 0
-    assert "rgb-to-rgb" in done.out
-    assert "100.00" in done.out  # the people have different colours
+    assert printed_map(done.out, "rgb-to-rgb") > 95  # the people have different colours
     chance = people / "random"
     assert reid("baseline", people, "--out", chance).code == 0
     done = reid("evaluate", chance, "--all")
@@ -55,7 +60,7 @@ def test_from_folder_to_scores(people: Path, store: Path, reid) -> None:
     assert {"rgb-to-rgb", "text-to-rgb"} <= set(done.out.split())
     assert "- rgb-to-rgb: gallery images of the same person by the same camera are dropped" in done.out
     assert "- AP is the plain mean" in done.out
-    assert "100.00  100.00  100.00" not in done.out
+    assert printed_map(done.out, "rgb-to-rgb") < 80
 
 
 def test_all_leaves_out_what_the_store_cannot_serve_and_says_so(store: Path, reid) -> None:
@@ -142,7 +147,8 @@ def test_calibrate_prints_a_threshold_and_draws(people: Path, store: Path, reid)
     done = reid("calibrate", store, "--far", "0.1", "--plot", people / "c.png")
     assert done.code == 0
     assert "threshold" in done.out
-    assert "20 pairs of one person, 80 of different people" not in done.err
+    # Ten queries of camera 1, each paired with all ten images of camera 2, two of which show its person.
+    assert "- protocol rgb-to-rgb: 20 pairs of one person, 80 of different people;" in done.out
     with Image.open(people / "c.png") as picture:
         assert picture.size[0] > 500
 
