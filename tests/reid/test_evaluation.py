@@ -78,6 +78,19 @@ def test_trials_are_averaged_and_differ() -> None:
     assert "±" in result.row()["mAP"]
 
 
+def test_the_cmc_is_averaged_over_trials() -> None:
+    table, embeddings = world()
+    protocol = Protocol(
+        "p", Select((IR,), (Split.TEST,)), Select((RGB,), (Split.TEST,)), trials=10, sampling=Sampling(1, ("1", "2"))
+    )
+    result = evaluate(protocol, table, embeddings)
+    # [10, 50]: the share of queries whose first positive stands at place k or before.
+    found = np.array([[np.mean(t.ranking.cmc_place <= k) for k in range(1, 51)] for t in result.trials])
+    np.testing.assert_allclose(result.cmc, found.mean(axis=0))
+    assert all(abs(one[0] - result.rank1) > 1e-6 for one in (found[0], found[-1]))  # no single trial stands for all
+    assert result.row()["rank-1"] == f"{100 * found[:, 0].mean():.2f}"
+
+
 def test_queries_without_a_positive_are_skipped_and_counted() -> None:
     table, embeddings = world()
     keep = [i for i in range(len(table)) if not (table.modality[i] is RGB and table.person_id[i] == "0002")]

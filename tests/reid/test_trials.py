@@ -100,6 +100,19 @@ def test_a_trial_draws_what_the_reference_script_draws(per_camera: int) -> None:
         assert gallery == expected
 
 
+def test_a_camera_with_fewer_images_than_are_drawn_gives_all_it_has() -> None:
+    rows = [(f"1/{n}.jpg", "ann", RGB, Split.TEST, "1", None) for n in (1, 2)]
+    rows += [(f"2/{n}.jpg", "ann", RGB, Split.TEST, "2", None) for n in range(9)]
+    table = table_of(("3/0.jpg", "ann", IR, Split.TEST, "3", None), *rows)
+    protocol = Protocol(
+        "p", Select((IR,), (Split.TEST,)), Select((RGB,), (Split.TEST,)), trials=3, sampling=Sampling(4, ("1", "2"))
+    )
+    for _, gallery in plain(protocol, table):
+        assert sorted(gallery[:2]) == ["1/1.jpg", "1/2.jpg"]
+        assert len(set(gallery[2:])) == len(gallery[2:]) == 4
+        assert all(name.startswith("2/") for name in gallery[2:])
+
+
 def test_the_query_side_can_be_the_sampled_one() -> None:
     table = sysu_like()
     protocol = Protocol(
@@ -140,6 +153,26 @@ def test_fusing_by_source_joins_each_caption_with_its_sketch() -> None:
 def test_fusing_by_person_makes_one_query_of_each() -> None:
     protocol = Protocol("p", Select((TEXT,), (Split.TEST,)), Select((RGB,), (Split.TEST,)), fuse=Fuse.PERSON)
     assert groups(protocol) == [["a.jpg#0", "a.jpg#1"], ["b.jpg#0"]]
+
+
+@pytest.mark.parametrize(("drop", "expected"), [(Drop.SAME_CAMERA, ["g1"]), (Drop.SAME_LOCATION, ["g1", "g3"])])
+def test_a_fused_query_drops_by_its_first_member_that_has_a_camera(drop: Drop, expected: list[str]) -> None:
+    table = table_of(
+        ("told", "ann", TEXT, Split.QUERY, None, None),
+        ("seen", "ann", IR, Split.QUERY, "c1", None),
+        ("g1", "ann", RGB, Split.GALLERY, "c1", None),
+        ("g2", "ann", RGB, Split.GALLERY, "c2", None),
+        ("g3", "eve", RGB, Split.GALLERY, "c1", None),
+    )
+    protocol = Protocol(
+        "p",
+        Select((TEXT, IR), (Split.QUERY,)),
+        Select((RGB,), (Split.GALLERY,)),
+        drop,
+        locations=(("c1", "hall"), ("c2", "yard")),
+        query_groups=(("told", "seen"), ("told",)),
+    )
+    assert dropped(protocol, table) == [expected, []]
 
 
 def test_explicit_lists_replace_selection() -> None:
