@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from reid import __version__
 from reid.errors import UserError
@@ -24,7 +24,6 @@ from reid.errors import UserError
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 PARTIAL = ".partial"
-_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,12 @@ class ArtifactWriter:
         parents: folders of the artifacts that it is made from.
         resumable: keep the partial folder when interrupted and go on with one that is there.
 
+    Attributes:
+        path: the folder to write in.
+        details: what the manifest will say of this kind of artifact.
+        scratch: names of files that serve the writing alone. They stay until the folder is in its place, so that a
+            writer that dies at any moment leaves all that the next one needs, and are removed then.
+
     Raises:
         UserError: `out` exists, or another process is writing it.
     """
@@ -108,19 +113,25 @@ class ArtifactWriter:
         self.writer = {"version": __version__, **writer}
         self.details: dict[str, Any] = {}
         self._parents = tuple(_parent(Path(parent), out) for parent in parents)
-        self._lock: IO[str] | None = None
+        self._lock = -1
+        self.scratch: set[str] = set()
 
     def __enter__(self) -> ArtifactWriter:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / _LOCK).open("w")
+            self._lock = os.open(self.path, os.O_RDONLY)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another place") from error
         try:
+            # The folder itself is locked: the lock goes with it through the rename, and leaves no file behind.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who waited while another finished has locked a folder that is no longer the partial one.
+            mine = self.path.is_dir() and os.path.samestat(os.fstat(self._lock), self.path.stat())
         except BlockingIOError:
-            self._lock.close()
-            raise UserError(f"{self.path}: another process is writing it; wait for it or choose another name") from None
+            mine = False
+        if not mine:
+            os.close(self._lock)
+            raise UserError(f"{self.path}: another process is writing it; wait for it or choose another name")
         if not self.resumable:
             _empty(self.path)
         return self
@@ -133,14 +144,15 @@ class ArtifactWriter:
             # Whether the caller failed or the last step did (a full disk): nothing half-written stays behind.
             if not self.resumable and self.path.is_dir():
                 shutil.rmtree(self.path, ignore_errors=True)
-            if self._lock is not None:
-                self._lock.close()
+            os.close(self._lock)
 
     def _finish(self) -> None:
-        (self.path / _LOCK).unlink()
         for leftover in self.path.rglob(f"*{PARTIAL}"):
             leftover.unlink()
+        # A manifest that is there was left by a writer that died between it and the rename.
+        hidden = {MANIFEST, *self.scratch}
         files = {path.relative_to(self.path).as_posix(): path for path in self.path.rglob("*") if path.is_file()}
+        files = {name: path for name, path in files.items() if name not in hidden}
         entries = {name: FileEntry(sha256_of(files[name]), files[name].stat().st_size) for name in sorted(files)}
         manifest = Manifest(self.kind, self.writer, entries, self._parents, self.details)
         write_text(self.path / MANIFEST, manifest.to_json())
@@ -150,6 +162,8 @@ class ArtifactWriter:
             self.path.rename(self.out)
         except OSError as error:
             raise UserError(f"{self.out}: cannot be put in place ({error.strerror}); choose another name") from error
+        for name in self.scratch:
+            (self.out / name).unlink(missing_ok=True)
         _flush_folder(self.out.parent)
 
 
@@ -182,7 +196,7 @@ def read_manifest(folder: Path) -> Manifest:
         )
     except UserError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not a manifest ({type(error).__name__}: {error})") from error
 
 
@@ -221,15 +235,19 @@ def newest(kind: str, root: Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    found = [
-        path.parent
-        for pattern in (f"*/{MANIFEST}", f"*/*/{MANIFEST}")
-        for path in root.glob(pattern)
-        if not path.parent.name.endswith(PARTIAL) and read_manifest(path.parent).kind == kind
-    ]
+    places = [path.parent for pattern in (f"*/{MANIFEST}", f"*/*/{MANIFEST}") for path in root.glob(pattern)]
+    found = [folder for folder in places if not folder.name.endswith(PARTIAL) and _is_kind(folder, kind)]
     if not found:
         raise UserError(f"{root}: holds no finished artifact of kind '{kind}'; name one")
     return max(found, key=lambda folder: (folder / MANIFEST).stat().st_mtime_ns)
+
+
+def _is_kind(folder: Path, kind: str) -> bool:
+    """Whether an artifact of this kind lies there; a manifest.json of some other program is none."""
+    try:
+        return read_manifest(folder).kind == kind
+    except UserError:
+        return False
 
 
 def sha256_of(path: Path) -> str:
@@ -264,6 +282,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(path)
+        _flush_folder(path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
     finally:
@@ -279,7 +298,7 @@ def _empty(folder: Path) -> None:
     for child in folder.iterdir():
         if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child)
-        elif child.name != _LOCK:
+        else:
             child.unlink()
 
 

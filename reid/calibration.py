@@ -18,6 +18,7 @@ from reid.artifact import replacing
 from reid.errors import UserError
 from reid.evaluation import trial_embeddings
 from reid.extras import require
+from reid.progress import progress_bar
 from reid.protocol import Protocol
 from reid.similarity import CosineScores
 from reid.table import SampleTable
@@ -128,25 +129,31 @@ class Calibration:
             figure.savefig(part, format="png", dpi=120)
 
 
-def calibrate(protocol: Protocol, table: SampleTable, embeddings: NDArray[np.floating]) -> Calibration:
-    """Similarity histograms of all pairs that count, over the protocol's trials, streamed.
+def calibrate(
+    protocol: Protocol, table: SampleTable, embeddings: NDArray[np.floating], *, progress: bool = False
+) -> Calibration:
+    """Similarity histograms of all pairs of the protocol's first trial that count, streamed.
 
     Args:
-        protocol: whose queries are paired with whose gallery.
+        protocol: whose queries are paired with whose gallery; `on_validation` turns one towards validation people.
         table: [n] samples' columns.
         embeddings: [n, D] their embeddings; they are normalised here.
+        progress: show a bar if it takes over two seconds.
 
     Raises:
         UserError: unusable embeddings, an empty set, or no pair of one of the two sorts.
     """
     genuine, impostor = np.zeros(BINS, dtype=np.int64), np.zeros(BINS, dtype=np.int64)
-    for trial in resolve(protocol, table):
-        scores = CosineScores(*trial_embeddings(trial, table, embeddings))
+    # Further trials would draw the same pairs again and pass them off as new ones.
+    trial = next(resolve(protocol, table))
+    scores = CosineScores(*trial_embeddings(trial, table, embeddings))
+    with progress_bar(what="pairing", unit="queries", total=scores.shape[0], shown=progress) as bar:
         for start, block in scores.blocks():
             bins = np.clip((block + 1) * (BINS / 2), 0, BINS - 1).astype(np.int32)
             same, counted = _pairs(trial, slice(start, start + len(block)))
             genuine += np.bincount(bins[same & counted], minlength=BINS)
             impostor += np.bincount(bins[~same & counted], minlength=BINS)
+            bar.update(len(block))
     if not genuine.any() or not impostor.any():
         which = "of one person" if not genuine.any() else "of different people"
         raise UserError(f"protocol '{protocol.name}': there are no pairs {which}; check person ids and splits")

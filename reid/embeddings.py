@@ -11,6 +11,7 @@ library versions). A store whose fingerprint differs is refused by the name of w
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -144,10 +145,17 @@ class StoreWriter:
     ) -> None:
         require("data", "an embedding store", "pyarrow")
         self._artifact = ArtifactWriter(out, KIND, writer, parents, resumable=True)
+        self._artifact.scratch.add(_PLAN)
         self.plan = ShardPlan(self._artifact.path, samples, dim, dtype, shard_rows)
         self._protocols = [p.to_dict() for p in protocols]
         shape = {"rows": len(samples), "dim": dim, "dtype": dtype, "shard_rows": shard_rows}
-        self._details: dict[str, Any] = {**shape, "fingerprint": dict(fingerprint), "dataset": dataset}
+        order = hashlib.sha256("\n".join(s.sample_id for s in samples).encode()).hexdigest()
+        self._details: dict[str, Any] = {
+            **shape,
+            "samples": order,
+            "fingerprint": dict(fingerprint),
+            "dataset": dataset,
+        }
 
     def __enter__(self) -> ShardPlan:
         self._artifact.__enter__()
@@ -166,7 +174,6 @@ class StoreWriter:
                 self._artifact.__exit__(kind, value, tb)
                 raise value
             write_text(self.plan.folder / PROTOCOLS, json.dumps(self._protocols, ensure_ascii=False) + "\n")
-            (self.plan.folder / _PLAN).unlink()
             self._artifact.details.update(self._details)
         # Without a shard there is nothing to go on with, and a plan alone would only forbid other settings.
         self._artifact.resumable = self._any_shard()
@@ -177,13 +184,19 @@ class StoreWriter:
 
     def _agree(self) -> None:
         path = self.plan.folder / _PLAN
-        if not path.is_file() or not self._any_shard():
+        if not self._any_shard():
             write_text(path, json.dumps(self._details))
             return
-        before = json.loads(path.read_text(encoding="utf-8"))
-        wanted = {k: v for k, v in self._details.items() if k != "fingerprint"}
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path}: not readable, so nobody knows whose shards these are; remove the folder"
+            ) from error
+        # What the data set is called does not matter, only which samples in which order.
+        wanted = {k: v for k, v in self._details.items() if k not in ("fingerprint", "dataset")}
         differs = differing(before["fingerprint"], self._details["fingerprint"])
-        differs += [key for key, value in wanted.items() if before[key] != value]
+        differs += [key for key, value in wanted.items() if before.get(key) != value]
         if differs:
             raise UserError(
                 f"{self.plan.folder}: begun with another {', '.join(differs)}; "
@@ -220,10 +233,16 @@ class EmbeddingStore:
         batches = []
         for name in sorted(n for n in manifest.files if n.endswith(".arrow")):
             try:
-                batches.append(pa.ipc.open_file(pa.memory_map(str(path / name))).get_batch(0))
-            except (pa.ArrowInvalid, OSError) as error:
-                raise UserError(f"{path / name}: not a readable shard ({error}); embed the data again") from error
-        raw = json.loads((path / PROTOCOLS).read_text(encoding="utf-8"))
+                batch = pa.ipc.open_file(pa.memory_map(str(path / name))).get_batch(0)
+                batch.validate(full=True)
+            except (pa.ArrowException, OSError, ValueError) as error:
+                reason = str(error).splitlines()[0]
+                raise UserError(f"{path / name}: not a readable shard ({reason}); embed the data again") from error
+            batches.append(batch)
+        try:
+            raw = json.loads((path / PROTOCOLS).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path / PROTOCOLS}: not readable ({error}); embed the data again") from error
         protocols = tuple(Protocol.from_dict(item, str(path / PROTOCOLS)) for item in raw)
         return cls(path, manifest, protocols, tuple(batches))
 

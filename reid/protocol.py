@@ -7,7 +7,7 @@ every data set, and it is saved with an embedding store, so a store can be score
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
@@ -106,6 +106,7 @@ class Protocol:
         galleries: explicit galleries, one tuple of sample_ids per trial; replaces `sampling`.
         notes: what must be printed with every number: the trials' source, the use of list_val, the published variant.
         source: where the rule was read.
+        group: protocols of one group are also reported as their mean (ORBench: by number of modalities).
     """
 
     name: str
@@ -121,12 +122,17 @@ class Protocol:
     galleries: tuple[tuple[str, ...], ...] | None = None
     notes: tuple[str, ...] = ()
     source: str = ""
+    group: str = ""
 
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise ValueError(f"protocol {self.name}: trials must be at least 1, got {self.trials}")
         if self.galleries is not None and len(self.galleries) != self.trials:
             raise ValueError(f"protocol {self.name}: {len(self.galleries)} galleries for {self.trials} trials")
+        if self.fuse is not Fuse.NONE and self.sampling is not None and self.sampling.side == "query":
+            raise ValueError(f"protocol {self.name}: sampling queries would drop the members that are fused")
+        if self.fuse is Fuse.PERSON and self.drop is Drop.SAME_CAMERA:
+            raise ValueError(f"protocol {self.name}: a query fused over a person has no one camera to drop")
         if self.trials > 1 and self.sampling is None and self.galleries is None:
             raise ValueError(f"protocol {self.name}: {self.trials} trials, but nothing differs between them")
 
@@ -167,6 +173,30 @@ def _select(raw: Mapping[str, Any]) -> Select:
         tuple(Modality(m) for m in raw["modalities"]),
         tuple(Split(s) for s in raw["splits"]),
         None if cameras is None else tuple(cameras),
+    )
+
+
+def on_validation(protocol: Protocol) -> Protocol:
+    """The same rule for the validation people: its queries and its gallery are taken from `Split.VAL`.
+
+    Where both come from the same images (RGB against RGB), each image is query and gallery at once; the camera rule, or
+    that a photograph is its own source (`Sample.source_id`), keeps it from finding itself.
+
+    Raises:
+        UserError: the protocol is a published list of samples and cannot be turned to others.
+    """
+    if protocol.query_groups is not None or protocol.galleries is not None:
+        raise UserError(f"protocol '{protocol.name}' is a published list of test samples; it has no validation form")
+    drop = protocol.drop
+    if drop is Drop.NONE and set(protocol.query.modalities) & set(protocol.gallery.modalities):
+        drop = Drop.SAME_SOURCE
+    return replace(
+        protocol,
+        name=f"{protocol.name}-val",
+        query=replace(protocol.query, splits=(Split.VAL,)),
+        gallery=replace(protocol.gallery, splits=(Split.VAL,)),
+        drop=drop,
+        notes=("validation people instead of test people", *protocol.notes),
     )
 
 

@@ -80,12 +80,16 @@ def resolve(protocol: Protocol, table: SampleTable) -> Iterator[Trial]:
 
 
 def applies(protocol: Protocol, table: SampleTable) -> bool:
-    """Whether the samples of `table` give the protocol queries and a gallery."""
+    """Whether the samples of `table` give the protocol a query with a positive that counts."""
     try:
-        next(resolve(protocol, table))
+        trial = next(resolve(protocol, table))
     except UserError:
         return False
-    return True
+    codes: dict[int, set[int]] = defaultdict(set)
+    for person, code in zip(trial.gallery_person.tolist(), trial.gallery_drop.tolist(), strict=True):
+        codes[person].add(code)
+    asked = zip(trial.query_person.tolist(), trial.query_drop.tolist(), strict=True)
+    return any(codes.get(person, set()) - ({code} if code >= 0 else set()) for person, code in asked)
 
 
 def draw(sampling: Sampling, table: SampleTable, rows: Ints, seed: int) -> Ints:

@@ -10,21 +10,27 @@ from reid.calibration import calibrate
 from reid.cli.options import OutputFile, open_stores
 from reid.dataset import find_protocol
 from reid.evaluation import format_table
+from reid.protocol import on_validation
 
 
 @click.command("calibrate")
 @click.argument("store", required=False, type=click.Path(path_type=Path))
 @click.option("--protocol", "name", help="Whose queries are paired with whose gallery. Default: the store's first.")
+@click.option("--val", is_flag=True, help="Pair the validation people instead of the test people.")
 @click.option("--far", "rates", type=float, multiple=True, help="False-accept rate; repeatable. Default: 0.01, 0.001.")
 @click.option("--plot", type=OutputFile(".png"), help="Draw the distributions as a PNG.")
-def calibrate_command(store: Path | None, name: str | None, rates: tuple[float, ...], plot: Path | None) -> None:
+def calibrate_command(
+    store: Path | None, name: str | None, val: bool, rates: tuple[float, ...], plot: Path | None
+) -> None:
     """Find the cosine from which on two observations are taken for one person, at a chosen false-accept rate.
 
-    Choose it on people that the model was not trained on and will not be tested on.
+    Choose it on people that the model was not trained on and will not be tested on: with --val.
     """
     opened = open_stores([store] if store else [])[0]
     protocol = find_protocol(opened.protocols, name, str(opened.path))
-    calibration = calibrate(protocol, opened.table, opened.embeddings())
+    if val:
+        protocol = on_validation(protocol)
+    calibration = calibrate(protocol, opened.table, opened.embeddings(), progress=True)
     points = [calibration.at(rate) for rate in rates or (0.01, 0.001)]
     rows = [
         {

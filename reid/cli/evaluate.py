@@ -14,8 +14,9 @@ from reid.cli.options import OutputFile, open_stores, save_picture
 from reid.dataset import find_protocol
 from reid.datasets import open_dataset
 from reid.embeddings import EmbeddingStore
+from reid.errors import UserError
 from reid.evaluation import Evaluation, Scorer, evaluate, format_table, mean_row
-from reid.protocol import Protocol
+from reid.protocol import Protocol, on_validation
 from reid.similarity import CosineScores
 from reid.trials import applies
 
@@ -24,6 +25,7 @@ from reid.trials import applies
 @click.argument("stores", nargs=-1, type=click.Path(path_type=Path), metavar="[STORE]...")
 @click.option("--protocol", "names", multiple=True, help="A protocol of the store; repeatable. Default: its first.")
 @click.option("--all", "every", is_flag=True, help="All protocols of the store.")
+@click.option("--val", is_flag=True, help="Score the validation people instead of the test people.")
 @click.option("--rerank", is_flag=True, help="Re-rank by k-reciprocal encoding (Zhong et al., CVPR 2017).")
 @click.option("--k1", default=20, show_default=True, help="Re-ranking: neighbours of the reciprocal sets.")
 @click.option("--k2", default=6, show_default=True, help="Re-ranking: neighbours of the query expansion.")
@@ -39,6 +41,7 @@ def evaluate_command(
     stores: tuple[Path, ...],
     names: tuple[str, ...],
     every: bool,
+    val: bool,
     rerank: bool,
     k1: int,
     k2: int,
@@ -56,9 +59,13 @@ def evaluate_command(
     """
     scorer, scores = _scorer(k1, k2, weight, squared_twice) if rerank else (CosineScores, "cosine")
     results: list[tuple[EmbeddingStore, Evaluation]] = []
-    for store in open_stores(stores):
+    if every and names:
+        raise UserError("--all takes every protocol; use --protocol without it")
+    opened = open_stores(stores)
+    _refuse_repeated(opened)
+    for store in opened:
         embeddings = store.embeddings()
-        for protocol in _protocols(store, names, every):
+        for protocol in _protocols(store, names, every, val):
             result = evaluate(protocol, store.table, embeddings, scorer=scorer, scores=scores, progress=True)
             results.append((store, result))
     _print(results)
@@ -80,14 +87,27 @@ def _scorer(k1: int, k2: int, weight: float, squared_twice: bool) -> tuple[Score
     return partial(ReRanked, k1=k1, k2=k2, lambda_=weight, squared_twice=squared_twice, progress=True), name
 
 
-def _protocols(store: EmbeddingStore, names: Sequence[str], every: bool) -> list[Protocol]:
+def _protocols(store: EmbeddingStore, names: Sequence[str], every: bool, val: bool) -> list[Protocol]:
+    turn = on_validation if val else (lambda protocol: protocol)
     if not every:
-        return [find_protocol(store.protocols, name, str(store.path)) for name in names or (None,)]
-    usable = [protocol for protocol in store.protocols if applies(protocol, store.table)]
-    left_out = [protocol.name for protocol in store.protocols if protocol not in usable]
+        return [turn(find_protocol(store.protocols, name, str(store.path))) for name in names or (None,)]
+    asked = [turn(p) for p in store.protocols if not val or (p.query_groups is None and p.galleries is None)]
+    usable = [protocol for protocol in asked if applies(protocol, store.table)]
+    left_out = [protocol.name for protocol in asked if protocol not in usable]
     if left_out:
         click.echo(f"{store.path} lacks the samples for {', '.join(left_out)}", err=True)
-    return usable or [find_protocol(store.protocols, None, str(store.path))]
+    return usable or [turn(find_protocol(store.protocols, None, str(store.path)))]
+
+
+def _refuse_repeated(stores: Sequence[EmbeddingStore]) -> None:
+    """A store that is named twice would count twice in the mean; stores of several models have no common mean."""
+    digests = [store.manifest.sha256 for store in stores]
+    for store in stores:
+        if digests.count(store.manifest.sha256) > 1:
+            raise UserError(f"{store.path}: is named twice, or a copy of it is; name each store once")
+    models = {store.fingerprint.get("model", "") for store in stores}
+    if len(models) > 1:
+        click.echo(f"warning: the mean is over different models: {', '.join(sorted(models))}", err=True)
 
 
 def _print(results: Sequence[tuple[EmbeddingStore, Evaluation]]) -> None:
@@ -98,6 +118,10 @@ def _print(results: Sequence[tuple[EmbeddingStore, Evaluation]]) -> None:
         for name in dict.fromkeys(result.protocol.name for _, result in results):
             same = [result for _, result in results if result.protocol.name == name]
             rows.append({"store": f"mean of {len(same)}", **mean_row(same)})
+    else:
+        for group in dict.fromkeys(r.protocol.group for _, r in results if r.protocol.group):
+            same = [result for _, result in results if result.protocol.group == group]
+            rows.append({**mean_row(same), "protocol": f"mean of {group}", "queries": "", "gallery": "", "trials": ""})
     click.echo(format_table(rows))
     for line in _notes([result for _, result in results]):
         click.echo(line)

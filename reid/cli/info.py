@@ -24,6 +24,8 @@ def info(artifact: Path, verify: bool, as_json: bool) -> None:
     """What an artifact holds, what wrote it and where it comes from."""
     manifest = read_manifest(artifact)
     if as_json:
+        if verify:
+            raise UserError("--json prints the manifest alone; use --verify without it")
         click.echo(manifest.to_json(), nl=False)
         return
     size = sum(entry.bytes for entry in manifest.files.values())
@@ -50,10 +52,10 @@ def _print(title: str, values: Mapping[str, Any]) -> None:
 
 def _verify(artifact: Path) -> None:
     manifest = read_manifest(artifact)
-    if manifest.kind == STORE_KIND:
+    # Bytes first: a shard that has changed need not be readable.
+    problems = check_files(artifact, manifest)
+    if not problems and manifest.kind == STORE_KIND:
         problems = EmbeddingStore.open(artifact).verify()
-    else:
-        problems = check_files(artifact, manifest)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(f"{artifact}: {problems[0]}{more}; make or copy it again")

@@ -59,10 +59,7 @@ def read_data(data: Sequence[str], settings: Sequence[str] = (), *, warn: bool =
         if not equals:
             raise UserError(f"--set {setting}: expected OPTION=VALUE")
         options[name] = value
-    if len(data) == 2:
-        dataset = load_dataset(data[0], Path(data[1]), options)
-    else:
-        dataset = load_dataset("manifest", Path(data[0]), options) if options else open_dataset(data[0])
+    dataset = load_dataset(data[0], Path(data[1]), options) if len(data) == 2 else open_dataset(data[0], options)
     for warning in dataset.warnings if warn else ():
         click.echo(f"warning: {warning}", err=True)
     return dataset
@@ -93,4 +90,8 @@ def open_stores(paths: Sequence[Path]) -> list[EmbeddingStore]:
 
 def spec_of(data: Sequence[str], settings: Sequence[str] = ()) -> str:
     """What the user called the data set, as `KIND:ROOT?option=value` or a path, which `open_dataset` reads again."""
-    return ":".join(data) + ("?" + "&".join(settings) if settings else "")
+    *kind, root = data
+    if ":" not in root:
+        # Whole, so that it is found again from another folder.
+        root = str(Path(root).resolve())
+    return ":".join([*kind, root]) + ("?" + "&".join(settings) if settings else "")

@@ -76,7 +76,7 @@ def load_dataset(kind: str, root: Path, options: dict[str, str] | None = None) -
     return find_kind(kind).open(root, options or {})
 
 
-def open_dataset(spec: str) -> Dataset:
+def open_dataset(spec: str, options: dict[str, str] | None = None) -> Dataset:
     """Read a data set from `KIND:ROOT`, `KIND:ROOT?option=value&...` or just the path of a manifest or its folder.
 
     Raises:
@@ -86,6 +86,6 @@ def open_dataset(spec: str) -> Dataset:
     if not colon or head not in KINDS:
         if colon and not Path(spec).exists():
             find_kind(head)
-        return load_dataset("manifest", Path(spec))
+        return load_dataset("manifest", Path(spec), options)
     root, _, query = rest.partition("?")
-    return load_dataset(head, Path(root), dict(parse_qsl(query, keep_blank_values=True)))
+    return load_dataset(head, Path(root), {**dict(parse_qsl(query, keep_blank_values=True)), **(options or {})})

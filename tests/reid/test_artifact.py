@@ -86,6 +86,41 @@ def test_what_a_killed_writer_left_is_cleared_or_kept(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "again").files == {}
 
 
+@pytest.mark.parametrize("where", ["reid.artifact.sha256_of", "reid.artifact.os.sync"])
+def test_a_writer_that_dies_while_finishing_is_taken_up(tmp_path: Path, where: str) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from unittest.mock import patch\n"
+        "from reid.artifact import ArtifactWriter\n"
+        "a = ArtifactWriter(Path(sys.argv[1]), 'thing', {'seed': 1}, resumable=True)\n"
+        f"with patch({where!r}, lambda *a: os._exit(9)), a:\n"
+        "    (a.path / 'content').write_text('x'); (a.path / 'plan').write_text('y'); a.scratch.add('plan')\n"
+    )
+    out = tmp_path / "out"
+    assert subprocess.run([sys.executable, "-c", script, str(out)], check=False).returncode == 9
+    assert (tmp_path / "out.partial" / "plan").read_text() == "y"
+    with ArtifactWriter(out, "thing", {"longer": "than before" * 9}, resumable=True) as artifact:
+        artifact.scratch.add("plan")
+    manifest = expect_kind(out, "thing")
+    assert list(manifest.files) == ["content"]
+    assert sorted(p.name for p in out.iterdir()) == ["content", MANIFEST]
+
+
+def test_a_folder_is_locked_until_it_is_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = []
+
+    def meanwhile() -> None:
+        try:
+            with ArtifactWriter(tmp_path / "out", "thing", {}):
+                pass
+        except UserError as error:
+            refused.append(str(error))
+
+    monkeypatch.setattr("reid.artifact.os.sync", meanwhile)
+    make(tmp_path / "out")
+    assert "another process is writing it" in refused[0]
+    assert (tmp_path / "out" / "sub" / "a.txt").read_text() == "hello"
+
+
 def test_two_writers_of_one_folder_are_refused(tmp_path: Path) -> None:
     with (
         ArtifactWriter(tmp_path / "out", "thing", {}),
@@ -165,6 +200,10 @@ def test_newest_takes_the_last_finished_one_of_the_kind(tmp_path: Path) -> None:
         path = make(tmp_path / "runs" / "things" / name)
         os.utime(path / MANIFEST, (10**9 - age, 10**9 - age))
     make(tmp_path / "runs" / "others" / "d", kind="other")
+    assert newest("thing", tmp_path / "runs").name == "b"
+    (tmp_path / "runs" / "web").mkdir()
+    (tmp_path / "runs" / "web" / MANIFEST).write_text('{"name": "app"}')
+    make(tmp_path / "runs" / "things" / "e.partial")
     assert newest("thing", tmp_path / "runs").name == "b"
     with pytest.raises(UserError, match="no finished artifact of kind 'student'"):
         newest("student", tmp_path / "runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from reid.calibration import calibrate
 from reid.errors import UserError
 from reid.modality import Modality
-from reid.protocol import Drop, cross_modal
+from reid.protocol import Drop, Sampling, cross_modal, on_validation
 from reid.sample import Split
 from reid.table import SampleTable
 
@@ -82,6 +83,26 @@ def test_people_filed_twice_are_noticed() -> None:
     table, embeddings = problem(0)
     with pytest.raises(UserError, match="filed under several ids"):
         calibrate(PROTOCOL, table, np.ones_like(embeddings)).at(0.01)
+
+
+def test_trials_do_not_repeat_pairs() -> None:
+    table, embeddings = problem(0)
+    drawn = replace(PROTOCOL, trials=10, sampling=Sampling(2, ("c0", "c1", "c2")))
+    one = replace(PROTOCOL, trials=1, sampling=Sampling(2, ("c0", "c1", "c2")))
+    ten, single = calibrate(drawn, table, embeddings), calibrate(one, table, embeddings)
+    assert ten.impostor.sum() == single.impostor.sum() > 0
+
+
+def test_validation_people_are_paired_with_themselves_but_not_with_the_same_image() -> None:
+    table, embeddings = problem(0)
+    val = SampleTable(
+        table.sample_id, table.person_id, table.modality, [Split.VAL] * len(table), table.camera_id, table.sample_id
+    )
+    protocol = on_validation(cross_modal("p", Modality.RGB, Modality.RGB))
+    genuine = calibrate(protocol, val, embeddings).genuine
+    assert genuine.sum() == 12 * 6 * 5
+    with pytest.raises(UserError, match="published list"):
+        on_validation(replace(PROTOCOL, galleries=(("a",),)))
 
 
 def test_pairs_of_only_one_sort_are_refused() -> None:

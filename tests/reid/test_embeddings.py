@@ -34,9 +34,10 @@ def vectors(samples, dim: int = 4) -> np.ndarray:
     return np.array([[int(s.sample_id.split(".")[0]) + 1, *range(1, dim)] for s in samples], dtype=np.float32)
 
 
-def open_writer(out: Path, n: int = 10, fingerprint=FINGERPRINT, **options) -> StoreWriter:
+def open_writer(out: Path, n: int = 10, fingerprint=FINGERPRINT, reverse: bool = False, **options) -> StoreWriter:
     settings = {"dtype": "float32", "shard_rows": 3, "protocols": [cross_modal("p", Modality.RGB, Modality.RGB)]}
-    return StoreWriter(out, people(n), 4, fingerprint=fingerprint, writer={}, **{**settings, **options})
+    samples = people(n)[::-1] if reverse else people(n)
+    return StoreWriter(out, samples, 4, fingerprint=fingerprint, writer={}, **{**settings, **options})
 
 
 def make(out: Path, **options) -> EmbeddingStore:
@@ -92,6 +93,32 @@ def test_a_killed_run_computes_only_what_is_missing(tmp_path: Path) -> None:
     assert "plan.json" not in read_manifest(out).files
 
 
+def test_a_run_that_dies_while_finishing_is_not_taken_up_by_another_model(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; sys.path.insert(0, sys.argv[2]); from unittest.mock import patch\n"
+        "from pathlib import Path; from test_embeddings import open_writer, vectors\n"
+        "with patch('reid.artifact.sha256_of', lambda path: os._exit(9)), open_writer(Path(sys.argv[1])) as plan:\n"
+        "    for shard in plan.pending(): plan.write(shard, vectors(plan.rows(shard)))\n"
+    )
+    out = tmp_path / "s"
+    done = subprocess.run([sys.executable, "-c", script, str(out), str(Path(__file__).parent)], check=False)
+    assert done.returncode == 9
+    with pytest.raises(UserError, match="begun with another data, model"), open_writer(out, fingerprint={"model": "x"}):
+        pass
+    with open_writer(out) as plan:
+        assert plan.pending() == []
+    np.testing.assert_array_equal(EmbeddingStore.open(out).embeddings(), vectors(people(10)))
+
+
+def test_shards_without_a_plan_belong_to_nobody(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), open_writer(tmp_path / "s") as plan:
+        plan.write(0, vectors(plan.rows(0)))
+        raise KeyboardInterrupt
+    (tmp_path / "s.partial" / "plan.json").unlink()
+    with pytest.raises(UserError, match="nobody knows whose shards"), open_writer(tmp_path / "s"):
+        pass
+
+
 def test_a_shard_that_was_cut_short_is_computed_again(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), open_writer(tmp_path / "s") as plan:
         plan.write(0, vectors(plan.rows(0)))
@@ -119,6 +146,7 @@ def test_processes_share_the_shards_without_overlap(tmp_path: Path) -> None:
         ({"fingerprint": {"model": "m", "data": "d", "prompt": "p"}}, "prompt"),
         ({"n": 9}, "rows"),
         ({"dtype": "float16"}, "dtype"),
+        ({"reverse": True}, "samples"),
     ],
 )
 def test_going_on_with_other_settings_is_refused_by_name(tmp_path: Path, options, what: str) -> None:
@@ -216,3 +244,11 @@ def test_something_else_is_not_a_store(tmp_path: Path) -> None:
         EmbeddingStore.open(tmp_path)
     with pytest.raises(UserError, match="expected an artifact"):
         EmbeddingStore.open(tmp_path / "nowhere")
+
+
+def test_a_changed_protocols_file_is_one_line(tmp_path: Path) -> None:
+    make(tmp_path / "s")
+    path = tmp_path / "s" / "protocols.json"
+    path.write_bytes(b"\xff" + path.read_bytes()[1:])
+    with pytest.raises(UserError, match=r"protocols\.json: not readable"):
+        EmbeddingStore.open(tmp_path / "s")

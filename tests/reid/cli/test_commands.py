@@ -70,6 +70,35 @@ def test_all_leaves_out_what_the_store_cannot_serve_and_says_so(store: Path, rei
     assert "rgb-to-rgb" in done.out
 
 
+def test_validation_people_can_be_scored_and_calibrated_on(synthetic: Path, reid) -> None:
+    store = synthetic.parent / "runs" / "random"
+    reid("baseline", synthetic, "--out", store)
+    done = reid("evaluate", store, "--val")
+    assert done.code == 0, done.err
+    assert "rgb-to-rgb-val" in done.out
+    done = reid("calibrate", store, "--val", "--far", "0.5")
+    assert done.code == 0, done.err
+    assert "protocol rgb-to-rgb-val" in done.out
+
+
+def test_stores_that_do_not_belong_together(people: Path, store: Path, reid) -> None:
+    done = reid("evaluate", store, store)
+    assert done.code == 2
+    assert "named twice" in done.err
+    reid("baseline", people, "--out", people / "random")
+    done = reid("evaluate", store, people / "random")
+    assert "mean is over different models: baseline colour 1, baseline random 1" in done.err
+
+
+def test_all_and_protocol_exclude_each_other(store: Path, reid) -> None:
+    assert reid("evaluate", store, "--all", "--protocol", "rgb-to-rgb").code == 2
+
+
+def test_options_reach_a_kind_that_is_named_with_its_folder(people: Path, reid) -> None:
+    done = reid("data", "check", f"market1501:{people}", "--set", "distractors=no")
+    assert "not a Market-1501 folder" in done.err
+
+
 def test_rank_lists_are_drawn_from_the_images(people: Path, store: Path, reid) -> None:
     done = reid("evaluate", store, "--rank-lists", people / "ranks.png", "--queries", 3)
     assert done.code == 0, done.err
@@ -225,7 +254,7 @@ def test_errors_are_one_line_and_code_2(people: Path, store: Path, reid, words, 
 def test_a_bug_keeps_its_traceback(people: Path) -> None:
     script = (
         "import sys; from reid.cli import main; import reid.datasets as d\n"
-        "def broken(spec): raise RuntimeError('a bug')\n"
+        "def broken(*words): raise RuntimeError('a bug')\n"
         "import reid.cli.options as o; o.open_dataset = broken\n"
         f"sys.argv = ['reid', 'data', 'check', {str(people)!r}]; main()"
     )
