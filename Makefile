@@ -35,6 +35,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.rerank
 	$(BIN)/python -m benchmarks.synthetic
+	$(BIN)/python -m benchmarks.derive
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist

@@ -1,8 +1,8 @@
 """What k-reciprocal re-ranking costs: time and memory of `reid.rerank`, of the dense formulation, of the bare product.
 
-    python benchmarks/rerank.py --size market            # 3,368 queries, 15,913 gallery images, beside the dense form
-    python benchmarks/rerank.py --size msmt17            # 11,659 queries, 82,161 gallery images
-    python benchmarks/rerank.py --size curve --plot docs/images/rerank-scaling.png
+    python -m benchmarks.rerank --size market            # 3,368 queries, 15,913 gallery images, beside the dense form
+    python -m benchmarks.rerank --size msmt17            # 11,659 queries, 82,161 gallery images
+    python -m benchmarks.rerank --size curve --plot docs/images/rerank-scaling.png
 
 How it is measured
 - Features are 512-d float32 of length 1, from a seed, of two kinds: `people` (identities of 20 images each, spread so

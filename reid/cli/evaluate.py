@@ -75,7 +75,12 @@ def evaluate_command(
         from reid.rank_lists import draw_rank_lists
 
         store, result = results[0]
-        dataset = open_dataset(data or store.manifest.details["dataset"])
+        try:
+            dataset = open_dataset(data or store.manifest.details["dataset"])
+        except UserError as error:
+            raise UserError(
+                f"{error}; the images of {store.path} are looked for there: name their place with --data"
+            ) from error
         picture = draw_rank_lists(result, store.table, store.embeddings(), dataset, scorer=scorer, queries=queries)
         save_picture(picture, rank_lists)
 

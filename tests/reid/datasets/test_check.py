@@ -363,3 +363,12 @@ def test_a_copy_of_a_published_set_that_lost_an_image_is_told(tmp_path: Path, wr
     assert row(report, "train images").verdict is Verdict.WARN
     assert row(report, "gallery images").expected == "15,913"
     assert not report.broken
+
+
+def test_a_fingerprint_tells_images_of_one_size_apart(tmp_path: Path) -> None:
+    samples = [Sample("a.bmp", "1", Modality.RGB, Split.TRAIN, None, tmp_path / "a.bmp")]
+    prints = []
+    for colour in ("red", "green", "red"):
+        Image.new("RGB", (16, 32), colour).save(tmp_path / "a.bmp")
+        prints.append(Dataset("mini", tmp_path, tuple(samples), ()).fingerprint())
+    assert prints[0] == prints[2] != prints[1]
