@@ -82,6 +82,7 @@ def measure(people: int, size: tuple[int, int], repeat: int) -> dict[str, list[f
 
 
 def main() -> None:
+    """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=200)
     parser.add_argument("--size", type=int, nargs=2, default=(128, 64), metavar=("HEIGHT", "WIDTH"))

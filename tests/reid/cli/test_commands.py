@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ import pytest
 from PIL import Image
 
 from reid.artifact import read_manifest
-from reid.embeddings import EmbeddingStore
+from reid.embeddings import EmbeddingStore, StoreWriter
+from reid.modality import Modality
+from reid.protocol import cross_modal
+from reid.sample import Sample, Split
 
 
 @pytest.fixture
@@ -88,6 +92,20 @@ def test_stores_that_do_not_belong_together(people: Path, store: Path, reid) -> 
     reid("baseline", people, "--out", people / "random")
     done = reid("evaluate", store, people / "random")
     assert "mean is over different models: baseline colour 1, baseline random 1" in done.err
+
+
+def test_protocols_of_a_group_are_also_reported_as_their_mean(tmp_path: Path, reid) -> None:
+    rng = np.random.default_rng(0)
+    splits = {Modality.RGB: Split.GALLERY, Modality.IR: Split.QUERY, Modality.SKETCH: Split.QUERY}
+    samples = [Sample(f"{p}{m}", str(p), m, s, None, Path("x")) for p in range(9) for m, s in splits.items()]
+    protocols = [replace(cross_modal(f"{m}", m, Modality.RGB), group="ONE") for m in (Modality.IR, Modality.SKETCH)]
+    with StoreWriter(tmp_path / "s", samples, 3, fingerprint={}, writer={}, protocols=protocols) as plan:
+        plan.write(0, rng.standard_normal((27, 3)))
+    done = reid("evaluate", tmp_path / "s", "--all")
+    maps = [float(line.split()[1]) for line in done.out.splitlines() if line.startswith(("ir ", "sketch "))]
+    assert len(maps) == 2
+    (mean,) = [line.split()[3] for line in done.out.splitlines() if line.startswith("mean of ONE")]
+    assert float(mean) == pytest.approx(np.mean(maps), abs=0.011)
 
 
 def test_all_and_protocol_exclude_each_other(store: Path, reid) -> None:
