@@ -12,6 +12,8 @@ Keys (JSONL) or columns (CSV); person_id, split and one of image and text are ne
 - source_id: sample_id of the photograph that this was made from or describes; without it, an image is its own source,
   and so is the image of a caption. In JSONL, "" means that even an image has no source.
 
+Whitespace around ids is no part of them; an id of nothing else counts as missing.
+
 An image may stand in several rows that differ in their text only: these are its captions.
 """
 
@@ -40,6 +42,7 @@ from reid.sample import Sample, Split
 
 FILES = ("samples.jsonl", "samples.csv")
 COLUMNS = ("image", "text", "person_id", "camera_id", "modality", "split", "sample_id", "source_id")
+IDS = frozenset({"person_id", "camera_id", "sample_id", "source_id"})
 Row = dict[str, str]
 """One row: the keys that it gives, with their values as strings. Empty ones are left out, except for JSONL's source_id
 and text, where "" says something: no source, and a sentence that is empty (for `check` to find)."""
@@ -80,7 +83,7 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> int:
         How many samples were written.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or an id has whitespace around it or is not Unicode text.
         ValueError: a sample that a manifest cannot express: no person, or an empty string for a camera or a source.
     """
     partial, count = path.with_name(path.name + PARTIAL), 0
@@ -95,6 +98,10 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> int:
         partial.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or type(error).__name__})") from error
+    except UnicodeEncodeError as error:
+        # Names of files that are not UTF-8 come as lone surrogates.
+        told = ascii(error.object)[:200]
+        raise UserError(f"{path}: a name in this row is not Unicode text; rename the file or folder: {told}") from error
     finally:
         with suppress(OSError):
             partial.unlink()
@@ -104,6 +111,9 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> int:
 def _row_of(s: Sample, folder: Path) -> Row:
     if not (s.sample_id and s.person_id) or "" in (s.camera_id, s.source_id) or (s.image is None) == (s.text is None):
         raise ValueError(f"sample {s.sample_id} does not fit into a manifest: {s}")
+    for value in (s.sample_id, s.person_id, s.camera_id, s.source_id):
+        if value is not None and value != value.strip():
+            raise UserError(f"{value!r}: an id with whitespace around it does not fit into a manifest; rename it")
     row: Row = {}
     if s.image is not None:
         inside = s.image.is_relative_to(folder)
@@ -153,7 +163,7 @@ def _json_rows(file: Path) -> Iterator[tuple[int, Row]]:
                 continue
             try:
                 raw = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{file}, line {number}: not JSON ({error}); expected one object per line") from error
             if not isinstance(raw, dict):
                 raise UserError(f"{file}, line {number}: expected a JSON object, found {type(raw).__name__}")
@@ -167,12 +177,37 @@ def _strings(raw: dict[str, Any], file: Path, number: int) -> Row:
     for key, value in raw.items():
         if type(value) is int:
             value = str(value)
+        if key in IDS and isinstance(value, str):
+            value = value.strip()
         if value is None or (value == "" and key not in ("source_id", "text")):
             continue
         if not isinstance(value, str):
-            raise UserError(f"{file}, line {number}: {key} is {json.dumps(value)[:80]}; expected a string")
+            found = f"a {type(value).__name__}" if isinstance(value, (list, dict)) else json.dumps(value)[:80]
+            raise UserError(f"{file}, line {number}: {key} is {found}; expected a string")
+        if not _is_unicode(value):
+            raise UserError(
+                f"{file}, line {number}: {key} {ascii(value)[:80]} holds half a character (a lone surrogate); "
+                "write the whole character in UTF-8"
+            )
         row[key] = value
     return row
+
+
+def _is_unicode(value: str) -> bool:
+    """False for lone surrogates, which JSON can spell but nothing can print or save."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_file(path: Path) -> bool:
+    """Path.is_file, but False also for names that are too long for any file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[int, Row]]:
@@ -192,7 +227,8 @@ def _csv_rows(file: Path) -> Iterator[tuple[int, Row]]:
                         f"{file}, line {reader.line_num}: {len(values)} values for {len(header)} columns; "
                         "put values that hold a comma in double quotes"
                     )
-                yield reader.line_num, {key: value for key, value in zip(header, values, strict=True) if value}
+                cells = ((k, v.strip() if k in IDS else v) for k, v in zip(header, values, strict=True))
+                yield reader.line_num, {key: value for key, value in cells if value}
         except csv.Error as error:
             raise UserError(f"{file}, line {reader.line_num}: not CSV ({error})") from error
 
@@ -202,7 +238,7 @@ def _refuse_unknown(keys: Iterable[str], where: str) -> None:
         if key not in COLUMNS:
             near = difflib.get_close_matches(key.lower(), COLUMNS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(COLUMNS)}"
-            raise UserError(f"{where}: unknown key '{key}'; {hint}")
+            raise UserError(f"{where}: unknown key {ascii(key)[:80]}; {hint}")
 
 
 class _Builder:
@@ -290,12 +326,12 @@ class _Builder:
                 return sample_id
 
     def _path_id(self, value: str) -> str:
-        """The path relative to the file's folder where it lies inside, otherwise as it is written."""
+        """The path relative to the file's folder where it lies inside, otherwise as it is written; stripped."""
         if value.startswith("/") or ":" in value:
             path = Path(value)
             if path.is_absolute() and path.is_relative_to(self._folder):
                 value = path.relative_to(self._folder).as_posix()
-        return posixpath.normpath(value)
+        return posixpath.normpath(value).strip()
 
     def _where(self, line: int) -> str:
         return f"{self._file}, line {line}"
@@ -313,13 +349,16 @@ class _Builder:
             by_folder[sample.image.parent].append((sample.image, sample))
         missing: list[Sample] = []
         for folder, images in by_folder.items():
-            present = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+            present: set[str] = set()
+            # No such folder, or, where a sentence stands in place of a path, none that could be.
+            with suppress(OSError, ValueError):
+                present = {entry.name for entry in folder.iterdir()}
             # The second look is for file systems that ignore case.
-            missing += [s for image, s in images if image.name not in present and not image.is_file()]
+            missing += [s for image, s in images if image.name not in present and not _is_file(image)]
         if not missing:
             return ()
         first = min(missing, key=lambda s: self._line_of[s.sample_id])
-        told = f"the first is {first.image} on line {self._line_of[first.sample_id]}"
+        told = f"the first is {str(first.image)[:300]} on line {self._line_of[first.sample_id]}"
         if len(missing) == len(self._image_at):
             raise UserError(
                 f"{self._file}: none of its {len(missing):,} images is there, {told}; "

@@ -146,6 +146,27 @@ def test_numbers_that_are_taken_are_passed_over(write: Write) -> None:
     assert [s.sample_id for s in load_dataset("manifest", root).samples] == ["ann#0", "ann#1"]
 
 
+@pytest.mark.parametrize("as_csv", [False, True])
+def test_whitespace_is_no_part_of_an_id(write: Write, as_csv: bool) -> None:
+    ids = [("1 ", " ann", "c1 ", ""), (" 2", "ann ", "c1", " 1 "), ("3", "ann", "  ", "3")]
+    keys = ("sample_id", "person_id", "camera_id", "source_id")
+    rows = [row(f"{n}.png", split="test") | dict(zip(keys, values, strict=True)) for n, values in enumerate(ids)]
+    del rows[0]["source_id"]
+    root = write(*rows)
+    if as_csv:
+        (root / "samples.jsonl").unlink()
+        lines = [",".join(("image", "split", *keys))]
+        lines += [",".join((f"{n}.png", "test", *(f'"{v}"' for v in values))) for n, values in enumerate(ids)]
+        (root / "samples.csv").write_text("\n".join(lines))
+    dataset = load_dataset("manifest", root)
+    assert [(s.sample_id, s.person_id, s.camera_id, s.source_id) for s in dataset.samples] == [
+        ("1", "ann", "c1", "1"),
+        ("2", "ann", "c1", "1"),
+        ("3", "ann", None, "3"),
+    ]
+    assert matches(dataset, "rgb-to-rgb")["1"] == {"3"}, "one camera, however it is padded"
+
+
 # Refusing
 
 
@@ -165,6 +186,11 @@ def test_numbers_that_are_taken_are_passed_over(write: Write) -> None:
         ('{"image": ["1.png"], "person_id": "a", "split": "train"}', "line 2: image is .* expected a string"),
         ('{"person_id": "a", "split": "train"}', "line 2: neither image nor text; every row needs one of them"),
         ('{"text": "", "person_id": "a", "split": "train"}', "line 2: neither image nor text"),
+        ('{"image": "1.png", "person_id": " ", "split": "train"}', "line 2: no person_id"),
+        ('{"a": ' + "[" * 100_000, "line 2: not JSON"),
+        ('{"text": ' + "[" * 400 + "]" * 400 + "}", "line 2: text is a list; expected a string"),
+        (r'{"text": "x", "person_id": "\ud800", "split": "train"}', r"line 2: person_id '\\ud800' holds half a char"),
+        (r'{"\ud800": "x", "person_id": "a", "split": "train"}', r"line 2: unknown key '\\ud800'; known are"),
         (
             '{"image": "1.png", "modality": "xray", "person_id": "a", "split": "train"}',
             "line 2, modality: 'xray' is not a modality",
@@ -187,6 +213,7 @@ def test_bad_rows_are_named_with_their_line(write: Write, line: str, message: st
     with pytest.raises(UserError, match=rf"samples\.jsonl, {message}|samples\.jsonl, line 2: {message}") as error:
         load_dataset("manifest", root)
     assert "\n" not in str(error.value)
+    assert str(error.value).isascii(), "half a character in a message cannot be printed"
 
 
 @pytest.mark.parametrize(
@@ -234,9 +261,21 @@ def test_missing_images_are_counted_and_the_first_is_named(write: Write) -> None
         load_dataset("manifest", write(row("nowhere/1.png"), row("nowhere/2.png"), images=False))
 
 
+def test_a_sentence_in_place_of_an_image_is_a_missing_image(write: Write) -> None:
+    root = write(row("1.png"))
+    with (root / "samples.jsonl").open("a") as stream:
+        for image in ("a man " * 1_000, "a man/" * 1_000 + "1.png"):
+            stream.write(json.dumps(row(image)) + "\n")
+    (warning,) = load_dataset("manifest", root).warnings
+    assert "2 of 3 images are missing" in warning
+    assert warning.endswith("on line 2")
+    assert len(warning) < 600
+
+
 # Writing
 
-WORD = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
+# No whitespace around: that is no part of an id.
+WORD = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6).filter(lambda id: id == id.strip())
 FILE_NAME = st.from_regex(r"[a-z0-9 é#,\"]{1,8}\.png", fullmatch=True).filter(lambda name: name == name.strip())
 
 
@@ -301,6 +340,10 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
         write_manifest(file, broken())
     with pytest.raises(ValueError, match="does not fit into a manifest"):
         write_manifest(file, [Sample("1", "", Modality.TEXT, Split.TRAIN, text="x")])
+    with pytest.raises(UserError, match="'door ': an id with whitespace around it"):
+        write_manifest(file, [Sample("1", "a", Modality.TEXT, Split.TRAIN, "door ", text="x")])
+    with pytest.raises(UserError, match=r"samples\.jsonl: a name in this row is not Unicode text.*udcff"):
+        write_manifest(file, [Sample("1", "a\udcff", Modality.TEXT, Split.TRAIN, text="x")])
     assert [entry.name for entry in tmp_path.iterdir()] == ["samples.jsonl"]
     assert file.read_text() == "old\n"
     (tmp_path / "file").touch()
