@@ -28,7 +28,7 @@ from reid.modality import Modality
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Write here instead of beside the images."
 )
 @click.option("--seed", default=0, show_default=True, help="Of everything random.")
-@click.option("--workers", default=1, show_default=True, help="Processes.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @skip_broken_option
 def derive(
     data: tuple[str, ...],

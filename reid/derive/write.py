@@ -130,20 +130,21 @@ def derive_dataset(
         out_root: writes here instead of in the data set's root.
         seed: of everything random, >= 0.
         skip_broken: go on where a photograph does not decode.
-        workers: processes.
+        workers: processes, >= 1.
         progress: show a progress bar on a terminal.
 
     Raises:
-        UserError: no photographs, an unknown style, a photograph that does not decode, a folder that cannot be
-            written or holds pictures made otherwise.
+        UserError: no photographs, no workers, an unknown style, a photograph that does not decode, a folder that
+            cannot be written or holds pictures made otherwise.
     """
+    if workers < 1:
+        raise UserError(f"workers: {workers} is not possible; expected at least 1")
     chosen = {m: _check_styles(m, tuple((styles or {}).get(m, ())) or DEFAULT_STYLES[m]) for m in modalities}
     root = dataset.root if out_root is None else out_root
     tasks = _plan(dataset, chosen, root, seed)
     folders = {m: _prepare(root, tasks, m, chosen[m], seed) for m in modalities}
     written = kept = 0
     broken: dict[str, str] = {}
-    # `disable=None` hides the bar where there is no terminal.
     with progress_bar(what="deriving", unit="photographs", total=len(tasks), shown=progress) as bar:
         for task, done in zip(tasks, _run(tasks, workers), strict=True):
             if done.error is not None:
@@ -252,7 +253,7 @@ def _claim(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 def _run(tasks: Sequence[_Task], workers: int) -> Iterator[_Done]:
     """The outcome of every task, in order."""
-    if workers <= 1 or len(tasks) <= CHUNK:
+    if workers == 1 or len(tasks) <= CHUNK:
         settle_allocator()
         yield from map(_derive, tasks)
         return

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from reid.cli.derive import derive
 from reid.dataset import Dataset
 from reid.datasets import load_dataset
 from reid.datasets.manifest import write_manifest
@@ -286,3 +288,14 @@ def test_manifest_of_views_reads_back_with_camera_and_source(root):
         assert view.source_id == name
         assert view.image == root.parent / "out" / Path(name.replace("imgs/", "imgs-ir/")).with_suffix(".png")
     assert write_manifest(root.parent / "copy.jsonl", read.samples) == 7
+
+
+@pytest.mark.parametrize("workers", [0, -4])
+def test_no_workers_are_refused(root, workers):
+    before = files(root)
+    with pytest.raises(UserError, match=rf"^workers: {workers} is not possible; expected at least 1$"):
+        derive_dataset(dataset(root), workers=workers)
+    result = CliRunner().invoke(derive, [str(root), "--workers", str(workers)])
+    assert result.exit_code == 2
+    assert "'--workers'" in result.output
+    assert files(root) == before
