@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ def _load(
     held = len({s.person_id for s in samples if s.split is Split.VAL}) if Split.VAL not in spec.published else 0
     if held:
         counts.append(Count("people held out of train for validation", held))
-    protocols = _protocols(name, views)
+    protocols = tuple(replace(p, notes=(*p.notes, *_merged_note(records, photos))) for p in _protocols(name, views))
     return Dataset(name, folder, samples, protocols, tuple(counts), dict(options), tuple(warnings))
 
 
@@ -208,6 +208,22 @@ def _samples(
             f"{contradicted[0]}; the first entry holds, the captions of the others are left out"
         )
     return photos, captions, warnings
+
+
+def _merged_note(records: Sequence[Record], photos: Sequence[Sample]) -> tuple[str, ...]:
+    """How many entries of the test list became part of another's photograph; nothing if none did.
+
+    Entries that contradict the photograph were left out, not merged: a warning tells of them.
+    """
+    test = {(s.sample_id, s.person_id) for s in photos if s.split is Split.TEST}
+    entries = sum(r.split is Split.TEST and (f"{IMAGES}/{r.path}", r.person_id) in test for r in records)
+    merged = entries - len(test)
+    if not merged:
+        return ()
+    return (
+        f"the test list names some images again: {merged:,} of its {entries:,} entries merged, "
+        f"the gallery has {len(test):,} photographs",
+    )
 
 
 def _counts(spec: CaptionedSet, records: Sequence[Record]) -> list[Count]:

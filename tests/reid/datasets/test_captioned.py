@@ -245,6 +245,20 @@ def test_an_image_listed_twice_is_one_photograph(tmp_path: Path, write_image: Ca
     assert {s.person_id for s in dataset.samples if "CUHK01/c.png" in s.sample_id} == {"2"}
 
 
+def test_scores_tell_how_many_test_entries_were_merged(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    train = entry(1, "CUHK01/a.png", "train", "in train: of no interest to a score")
+    stranger = entry(9, "cam_a/x.png", "test", "left out with a warning, not merged")
+    test = [entry(6, "cam_a/z.png", "test", "again"), entry(6, "cam_a/z.png", "test", "and again")]
+    for more, merged in (((train, stranger, stranger), False), ((train, stranger, *test), True)):
+        folder = build(tmp_path, "cuhk-pedes", [*ENTRIES, *more], write_image)
+        mirror(folder, "imgs-sketch")
+        for kind in ("cuhk-pedes", "tri-cuhk-pedes"):
+            for protocol in load_dataset(kind, folder).protocols:
+                told = [note for note in protocol.notes if "merged" in note]
+                expected = "2 of its 6 entries merged, the gallery has 4 photographs"
+                assert [expected in note for note in told] == [True] * merged
+
+
 def test_ids_that_count_anew_in_every_split_are_different_people(tmp_path: Path) -> None:
     file = tmp_path / "list.json"
     file.write_text(json.dumps([entry(n, f"{s}{n}.png", s, "x") for s in ("train", "test") for n in (0, 1)]))
