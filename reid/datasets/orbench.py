@@ -198,6 +198,7 @@ def _protocol(
         query_groups=groups,
         notes=notes,
         source=SOURCE,
+        group=f"{TITLE} {group}",
     )
 
 

@@ -112,6 +112,16 @@ def test_notes_tell_the_group_and_the_fusion(root: Path) -> None:
         assert ("ReID5o learns a fusion module" in notes[f"orbench-{name}"]) == (name != "nir")
 
 
+def test_protocols_are_grouped_by_the_number_of_members(root: Path) -> None:
+    groups = {p.name.removeprefix("orbench-"): p.group for p in load_dataset("orbench", root).protocols}
+    assert groups == {
+        **dict.fromkeys(("cp", "sk", "text", "nir"), "ORBench ONE"),
+        **dict.fromkeys(("text+nir", "nir+text", "nir+cp", "cp+nir"), "ORBench TWO"),
+        "cp+sk+text": "ORBench THREE",
+        "text+nir+cp+sk": "ORBench FOUR",
+    }
+
+
 def test_the_gallery_is_the_list(root: Path, write_image: Callable[..., Path]) -> None:
     write_image(root / "vis" / "0009" / "not listed.png")
     dataset = load_dataset("orbench", root)
