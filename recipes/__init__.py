@@ -1,0 +1,1 @@
+"""Methods as YAML files: a method is a recipe, not a fork of the code."""

@@ -1,0 +1,204 @@
+"""A multimodal LLM as transformers loads it, with what its family says about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
+from transformers.image_processing_base import ImageProcessingMixin
+from transformers.utils import logging as transformers_logging
+
+from edge_runtime.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
+from reid.errors import UserError
+from teacher.families import Family, find_family
+from teacher.settings import Image
+
+_EDGE = 65536
+"""Bytes at three places of a weight file that go into a base's digest."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """Which multimodal LLM: a folder or a hub id, the hub's revision, and a digest of its config and weights."""
+
+    name: str
+    revision: str | None
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.name}{'@' + self.revision if self.revision else ''} ({self.digest[:12]})"
+
+
+@dataclass
+class Backbone:
+    """A loaded base.
+
+    Attributes:
+        base: which one.
+        family: its family.
+        model: the unmodified `...ForConditionalGeneration`, perhaps with LoRA layers in it.
+        tokenizer: its tokenizer.
+        preprocessing: input size of the recipe, mean and std of the base.
+    """
+
+    base: Base
+    family: Family
+    model: PreTrainedModel
+    tokenizer: Any
+    preprocessing: Preprocessing
+
+    @property
+    def width(self) -> int:
+        """D, of the language model's hidden states."""
+        return int(self.model.config.get_text_config().hidden_size)
+
+
+def load_backbone(
+    name: str,
+    image: Image,
+    *,
+    revision: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    quantise: bool = False,
+    attention: str = "sdpa",
+) -> Backbone:
+    """Load a base.
+
+    Args:
+        name: a folder, or an id on the hub.
+        image: input size.
+        revision: of the hub id.
+        device: where to.
+        dtype: of the weights.
+        quantise: load the linear layers in 4 bits, with bitsandbytes.
+        attention: transformers' attention implementation.
+
+    Raises:
+        UserError: nothing loadable is there, its family is not supported, weights are missing, its tokenizer lacks
+            the image token, or the input size does not suit its vision tower.
+    """
+    config = _config(name, revision)
+    family = find_family(config.model_type, name)
+    rows_columns = family.grid(config, image.height, image.width)
+    assert min(rows_columns) > 0
+    tokenizer = _tokenizer(name, revision, family, config)
+    options: dict[str, Any] = {"attn_implementation": attention, "dtype": dtype, "revision": revision}
+    if quantise:
+        options["quantization_config"] = _four_bits(dtype)
+        options["device_map"] = {"": device}
+    model = _model(name, options)
+    family.prepare(model)
+    if not quantise:
+        model = model.to(device)
+    model.requires_grad_(False)
+    base = Base(name, revision or getattr(config, "_commit_hash", None), digest_of(name, config))
+    return Backbone(base, family, model.eval(), tokenizer, _preprocessing(name, revision, image))
+
+
+def digest_of(name: str, config: Any = None) -> str:
+    """What tells one base from another: config.json and a look at each weight file, or the hub's commit.
+
+    Reading gigabytes whole to compute a hash would take longer than loading them; the look is the size and the first,
+    middle and last 64 KiB of each file.
+    """
+    folder = Path(name)
+    digest = hashlib.sha256()
+    if not folder.is_dir():
+        return hashlib.sha256(f"{name}@{getattr(config, '_commit_hash', None)}".encode()).hexdigest()
+    digest.update((folder / "config.json").read_bytes())
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
+        with path.open("rb") as file:
+            for start in (0, size // 2, max(0, size - _EDGE)):
+                file.seek(start)
+                digest.update(file.read(_EDGE))
+    return digest.hexdigest()
+
+
+def _config(name: str, revision: str | None) -> Any:
+    folder = Path(name)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise UserError(f"{name}: has no config.json; expected a folder that save_pretrained wrote, or a hub id")
+    try:
+        return AutoConfig.from_pretrained(name, revision=revision)
+    except (OSError, ValueError, KeyError) as error:
+        # A model_type that transformers does not know is a KeyError or ValueError; the user needs our list either way.
+        if folder.is_dir():
+            raw = _json(folder / "config.json")
+            find_family(str(raw.get("model_type", "none")), name)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{name}: is no folder of a model, and the hub did not give it ({reason})") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a JSON file ({error})") from error
+    return raw if isinstance(raw, dict) else {}
+
+
+def _tokenizer(name: str, revision: str | None, family: Family, config: Any) -> Any:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{name}: its tokenizer does not load ({reason})") from error
+    image = family.image_token_id(config)
+    if image >= len(tokenizer) or tokenizer.convert_ids_to_tokens(image) not in tokenizer.get_added_vocab():
+        raise UserError(
+            f"{name}: the tokenizer has no image token with id {image}, which {family.name} puts in the place of "
+            "images; use the tokenizer that belongs to this model"
+        )
+    return tokenizer
+
+
+def _model(name: str, options: dict[str, Any]) -> PreTrainedModel:
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        model, loaded = AutoModelForImageTextToText.from_pretrained(name, output_loading_info=True, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{name}: its weights do not load ({reason})") from error
+    finally:
+        transformers_logging.set_verbosity(level)
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        keys = sorted(map(str, loaded.get(what) or ()))
+        if keys:
+            found = what.removesuffix("_keys").upper()
+            raise UserError(f"{name}: {found} weights: {keys[0]} ({len(keys)} such keys); the files do not belong together")
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def _four_bits(dtype: torch.dtype) -> Any:
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is None:
+        raise UserError("tuning.quantise needs bitsandbytes and a GPU; install it with: pip install bitsandbytes")
+    if not torch.cuda.is_available():
+        raise UserError("tuning.quantise needs a GPU, and none is there; set tuning.quantise=false")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _preprocessing(name: str, revision: str | None, image: Image) -> Preprocessing:
+    """The recipe's size with the mean and the std that the base was trained with."""
+    try:
+        raw, _ = ImageProcessingMixin.get_image_processor_dict(name, revision=revision)
+    except OSError:
+        raw = {}
+    raw = raw.get("image_processor", raw)
+    mean, std = raw.get("image_mean", CLIP_MEAN), raw.get("image_std", CLIP_STD)
+    return Preprocessing(image.height, image.width, tuple(map(float, mean)), tuple(map(float, std)))

@@ -1,0 +1,135 @@
+"""Reading recipes: by name or path, built on each other, changed by `--set`; whatever is unknown is named."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from reid.errors import UserError
+from teacher.settings import Recipe
+
+_LONGEST_CHAIN = 8
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in files("recipes").iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
+    """The recipe called `name`, or at the path `name`, with `changes` such as "tuning.levels.vision.rank=8".
+
+    A recipe may `extend` another by name or path: mappings are merged, everything else replaced.
+
+    Raises:
+        UserError: no such recipe, not YAML, an unknown key (the nearest is named), or a value that cannot be.
+    """
+    raw = _read(name)
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise UserError(f"--set {change}: expected KEY=VALUE, such as training.seed=1")
+        raw = _merged(raw, _nested(key.split("."), _parsed(value, f"--set {change}")))
+    return check_recipe(raw, name)
+
+
+def check_recipe(raw: Mapping[str, Any], where: str) -> Recipe:
+    """A recipe from plain values; `where` names it in the error.
+
+    Raises:
+        UserError: an unknown key, or a value that cannot be.
+    """
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"recipe {where}: unknown key '{'.'.join(path)}'; {_nearest(path)}") from error
+        message = str(first["msg"]).removeprefix("Value error, ")
+        told = "" if first["type"] in ("missing", "value_error") else f", found {first['input']!r}"
+        raise UserError(f"recipe {where}: {'.'.join(path) or 'recipe'}: {message}{told}") from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe in full as YAML; `load_recipe` reads it again."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _read(name: str, depth: int = 0) -> dict[str, Any]:
+    if depth > _LONGEST_CHAIN:
+        raise UserError(f"recipe {name}: extends itself, or a chain of more than {_LONGEST_CHAIN} recipes")
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"recipe {name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    else:
+        if name not in list_recipes():
+            near = difflib.get_close_matches(name, list_recipes(), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(list_recipes())}"
+            raise UserError(f"recipe '{name}' is not known; {hint} A path ends in .yaml")
+        text = files("recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    raw = _parsed(text, f"recipe {name}")
+    if not isinstance(raw, dict):
+        raise UserError(f"recipe {name}: expected a mapping of sections, found {type(raw).__name__}")
+    if "extends" in raw:
+        raw = _merged(_read(str(raw.pop("extends")), depth + 1), raw)
+    return raw
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not YAML ({' '.join(str(error).split())})") from error
+
+
+def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+    for key in reversed(keys):
+        value = {key: value}
+    return dict(value)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _nearest(path: list[str]) -> str:
+    """What the key at `path` may have been meant to be: among its siblings, else anywhere in a recipe."""
+    keys = list(_keys(Recipe))
+    parent = path[:-1]
+    siblings = [key[-1] for key in keys if len(key) == len(path) and _same_place(key[:-1], parent)]
+    elsewhere = [".".join(key) for key in keys if key[-1] == path[-1]]
+    if elsewhere:
+        return f"the nearest known key is '{elsewhere[0]}'"
+    near = difflib.get_close_matches(path[-1], siblings, n=1, cutoff=0.5)
+    if near:
+        return f"the nearest known key is '{'.'.join([*parent, near[0]])}'"
+    return f"known keys there: {', '.join(siblings)}"
+
+
+def _same_place(known: list[str], asked: list[str]) -> bool:
+    """Whether two paths lead to one place; "*" stands for a name that the user chooses."""
+    return all(a in ("*", b) for a, b in zip(known, asked, strict=True))
+
+
+def _keys(model: type[BaseModel]) -> Iterable[list[str]]:
+    """The path of every key of a settings model."""
+    for name, field in model.model_fields.items():
+        yield [name]
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                middle = [name] if kind is field.annotation else [name, "*"]
+                yield from ([*middle, *rest] for rest in _keys(kind))

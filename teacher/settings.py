@@ -1,0 +1,271 @@
+"""Everything that a teacher is trained by: the form of a recipe. Every run writes it in full beside its output."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from reid.modality import Modality
+
+ITEM = "{item}"
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe; an unknown key is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Image(Section):
+    """The input size in pixels. `mean` and `std` come from the base model."""
+
+    height: Count = 336
+    width: Count = 196
+
+
+class Prompts(Section):
+    """What the model is told: a system message, and for each modality one message with the place of the item.
+
+    A caption of more than `caption_tokens` tokens is cut; how many were is reported.
+    """
+
+    system: str
+    rgb: str
+    ir: str
+    sketch: str
+    text: str
+    caption_tokens: Count = 128
+
+    @field_validator("rgb", "ir", "sketch", "text")
+    @classmethod
+    def _has_one_item(cls, message: str) -> str:
+        if message.count(ITEM) != 1:
+            raise ValueError(f"expected {ITEM} exactly once, where the image or the caption stands")
+        return message
+
+    def message(self, modality: Modality) -> tuple[str, str]:
+        """What stands before and after the item."""
+        before, _, after = str(getattr(self, modality.value)).partition(ITEM)
+        return before, after
+
+
+class Readout(Section):
+    """Where the embedding is read.
+
+    `last_token`: the hidden state, after the final norm, of the prompt's last token, from which the model would begin
+    its answer. `embedding` says whether the store holds this vector or what the BNNeck makes of it.
+    """
+
+    kind: Literal["last_token"] = "last_token"
+    embedding: Literal["before_neck", "after_neck"] = "before_neck"
+
+
+class Level(Section):
+    """A LoRA level: some layers of a part of the model, and how they are adapted.
+
+    Attributes:
+        part: of the model. layers: "all", or ranges from 0 such as "0-5" or "0,2,4"; for the connector "all".
+        modules: which of its linear layers.
+        rank, alpha, dropout, dora: of LoRA (arXiv 2106.09685, 2402.09353).
+        lr: learning rate at its highest.
+        stage: the stage of training from which on it trains; 0 is the first.
+    """
+
+    part: Literal["vision", "connector", "language"]
+    layers: str = "all"
+    modules: tuple[Literal["attention", "mlp"], ...] = ("attention", "mlp")
+    rank: Count = 16
+    alpha: Positive = 64
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dora: bool = True
+    lr: Positive = 1e-4
+    stage: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("layers")
+    @classmethod
+    def _are_ranges(cls, layers: str) -> str:
+        if layers != "all" and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", layers):
+            raise ValueError('expected "all" or ranges such as "0-5,8"')
+        return layers
+
+
+class Tuning(Section):
+    """What trains: LoRA levels, every weight ("full"), or nothing but the neck ("frozen").
+
+    Attributes:
+        kind: see above.
+        levels: name -> LoRA level.
+        lr: learning rate of all weights, for "full".
+        quantise: load the base in 4 bits (QLoRA, arXiv 2305.14314); needs bitsandbytes and a GPU.
+    """
+
+    kind: Literal["lora", "full", "frozen"] = "lora"
+    levels: dict[str, Level] = {}
+    lr: Positive = 1e-5
+    quantise: bool = False
+
+    @model_validator(mode="after")
+    def _lora_has_levels(self) -> Tuning:
+        if self.kind == "lora" and not self.levels:
+            raise ValueError("levels: none given; LoRA needs at least one")
+        if self.quantise and self.kind != "lora":
+            raise ValueError(f"quantise: works with kind lora, not with {self.kind}")
+        return self
+
+
+class Term(Section):
+    """A term of the objective: its weight, and how the weight changes over the training.
+
+    `schedule` is a list of [share of the training, factor] between which the factor is interpolated.
+    """
+
+    weight: NotNegative = 1.0
+    schedule: tuple[tuple[Share, NotNegative], ...] = ()
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_ordered(cls, schedule: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        if any(a[0] >= b[0] for a, b in zip(schedule, schedule[1:], strict=False)):
+            raise ValueError("expected shares of the training in ascending order")
+        return schedule
+
+    def at(self, progress: float) -> float:
+        """The weight when this share of the training is done."""
+        if not self.schedule:
+            return self.weight
+        if progress <= self.schedule[0][0]:
+            return self.weight * self.schedule[0][1]
+        for (x0, y0), (x1, y1) in zip(self.schedule, self.schedule[1:], strict=False):
+            if progress <= x1:
+                return self.weight * (y0 + (y1 - y0) * (progress - x0) / (x1 - x0))
+        return self.weight * self.schedule[-1][1]
+
+
+class Identity(Term):
+    """Settings of `teacher.objective.identity`."""
+
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    scale: Positive | None = None
+
+
+class Triplet(Term):
+    """Settings of `teacher.objective.triplet`."""
+
+    margin: NotNegative | None = 0.3
+
+
+class Pairwise(Term):
+    """Settings of `teacher.objective.sdm` and `.infonce`: temperature, and whether a modality pairs with itself too."""
+
+    temperature: Positive = 0.05
+    within: bool = False
+
+
+class Objective(Section):
+    """The terms by name; a term with weight 0 is not computed."""
+
+    id: Identity = Identity(weight=0)
+    triplet: Triplet = Triplet(weight=0)
+    sdm: Pairwise = Pairwise(weight=0)
+    infonce: Pairwise = Pairwise(weight=0)
+    centres: Term = Term(weight=0)
+
+
+class Sampling(Section):
+    """A batch: so many people, and so many samples of each, dealt over modalities and cameras. Over all processes."""
+
+    people: Count = 32
+    per_person: Count = 4
+
+
+class Augmentation(Section):
+    """What happens to a training sample, by modality; probabilities unless said otherwise.
+
+    Attributes:
+        flip: images are mirrored.
+        pad: pixels of a 128 pixels high image that are padded and cropped again.
+        erase: a rectangle is replaced by noise (arXiv 1708.04896).
+        grey: RGB becomes grey, so that colour is not the only thing that tells people apart.
+        channel: RGB becomes one of its channels, three times: channel exchange for infrared (arXiv 2110.00884).
+        brightness: by up to this share, and contrast likewise.
+        mask_tokens: share of a caption's tokens that are dropped.
+    """
+
+    flip: Share = 0.5
+    pad: NotNegative = 8
+    erase: Share = 0.5
+    grey: Share = 0.1
+    channel: Share = 0.1
+    brightness: Share = 0.1
+    mask_tokens: Share = 0.1
+
+
+class Training(Section):
+    """How it is trained.
+
+    Attributes:
+        epochs: of each stage. An epoch sees as many samples as there are in the data set.
+        max_steps: stop after so many steps, whatever `epochs` says; the learning rate falls to zero by then.
+        warmup: share of the training in which learning rates rise; each level's from its own stage on.
+        scheduler: how they fall.
+        weight_decay: of AdamW. neck_lr: learning rate of the neck. clip: largest norm of the gradient.
+        precision: "bf16" computes in bfloat16; "auto": on GPUs that can.
+        recompute: activations are recomputed in the backward pass instead of kept (gradient checkpointing).
+        accumulate: batches per step; each batch has its own pairs.
+        chunk: samples that pass the model at a time (GradCache, arXiv 2101.06983); 0: all of them. The gradients are
+            those of the whole batch.
+        evaluate_every: steps between validations; 0: at the end of each epoch.
+        patience: validations without a better one after which training stops; 0: never.
+        workers: processes that read images; 0: the training process itself.
+        cache: MiB of decoded images that are kept in memory.
+        log_every: steps between log lines.
+        seed: everything random follows from it.
+    """
+
+    epochs: tuple[Count, ...] = (10,)
+    max_steps: int = 0
+    warmup: Share = 0.1
+    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    weight_decay: NotNegative = 0.01
+    neck_lr: Positive = 1e-3
+    clip: NotNegative = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    recompute: bool = False
+    accumulate: Count = 1
+    chunk: Annotated[int, Field(ge=0)] = 0
+    evaluate_every: Annotated[int, Field(ge=0)] = 0
+    patience: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] = 0
+    cache: Annotated[int, Field(ge=0)] = 1024
+    log_every: Count = 10
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Recipe(Section):
+    """A whole method: what the model is told, where it is read, what trains, and by what."""
+
+    name: str
+    image: Image = Image()
+    prompts: Prompts
+    readout: Readout = Readout()
+    tuning: Tuning
+    objective: Objective
+    sampling: Sampling = Sampling()
+    augmentation: Augmentation = Augmentation()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        last = len(self.training.epochs) - 1
+        for name, level in self.tuning.levels.items():
+            if level.stage > last:
+                raise ValueError(f"tuning.levels.{name}.stage: {level.stage}, but training.epochs has stages 0 to {last}")
+        if not any(getattr(self.objective, name).weight > 0 for name in type(self.objective).model_fields):
+            raise ValueError("objective: every term has weight 0; nothing would be learnt")
+        return self
