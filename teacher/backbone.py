@@ -97,7 +97,8 @@ def load_backbone(
     if not quantise:
         model = model.to(device)
     model.requires_grad_(False)
-    base = Base(name, revision or getattr(config, "_commit_hash", None), digest_of(name, config))
+    place = str(Path(name).resolve()) if Path(name).is_dir() else name
+    base = Base(place, revision or getattr(config, "_commit_hash", None), digest_of(name, config))
     return Backbone(base, family, model.eval(), tokenizer, _preprocessing(name, revision, image))
 
 
@@ -161,8 +162,9 @@ def _tokenizer(name: str, revision: str | None, family: Family, config: Any) -> 
 
 
 def _model(name: str, options: dict[str, Any]) -> PreTrainedModel:
-    level = transformers_logging.get_verbosity()
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         model, loaded = AutoModelForImageTextToText.from_pretrained(name, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError) as error:
@@ -170,6 +172,8 @@ def _model(name: str, options: dict[str, Any]) -> PreTrainedModel:
         raise UserError(f"{name}: its weights do not load ({reason})") from error
     finally:
         transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         keys = sorted(map(str, loaded.get(what) or ()))
         if keys:

@@ -190,7 +190,7 @@ class Augmentation(Section):
     Attributes:
         flip: images are mirrored.
         pad: pixels of a 128 pixels high image that are padded and cropped again.
-        erase: a rectangle is replaced by noise (arXiv 1708.04896).
+        erase: a rectangle is replaced by grey (arXiv 1708.04896).
         grey: RGB becomes grey, so that colour is not the only thing that tells people apart.
         channel: RGB becomes one of its channels, three times: channel exchange for infrared (arXiv 2110.00884).
         brightness: by up to this share, and contrast likewise.
@@ -266,6 +266,8 @@ class Recipe(Section):
         for name, level in self.tuning.levels.items():
             if level.stage > last:
                 raise ValueError(f"tuning.levels.{name}.stage: {level.stage}, but training.epochs has stages 0 to {last}")
+        if self.readout.embedding == "after_neck" and not self.objective.id.weight:
+            raise ValueError("readout.embedding: after_neck needs objective.id, which trains the neck")
         if not any(getattr(self.objective, name).weight > 0 for name in type(self.objective).model_fields):
             raise ValueError("objective: every term has weight 0; nothing would be learnt")
         return self

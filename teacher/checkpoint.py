@@ -1,0 +1,205 @@
+"""The teacher checkpoint: a plain PEFT adapter folder, the neck, and what the adapter does not say.
+
+    adapter_config.json, adapter_model.safetensors   loads with peft.PeftModel.from_pretrained alone
+    model/                                           instead, if every weight was trained
+    neck.safetensors                                 batch norm and classifier
+    teacher.json                                     base, family, prompts, preprocessing, readout
+    recipe.yaml                                      the full settings; reruns the training
+    log.jsonl, tensorboard/                          how the training went
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from reid.artifact import expect_kind, read_manifest
+from reid.errors import UserError
+from teacher.backbone import Backbone, Base, load_backbone
+from teacher.encoder import Encoder
+from teacher.lora import ADAPTER, MAGNITUDE, fixed_magnitudes
+from teacher.objective import Neck
+from teacher.recipe import check_recipe, load_recipe
+from teacher.settings import Recipe
+from teacher.teacher import Teacher
+
+KIND = "teacher"
+FORMAT = 1
+ABOUT, NECK, MODEL, RECIPE = "teacher.json", "neck.safetensors", "model", "recipe.yaml"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def save_teacher(folder: Path, backbone: Backbone, recipe: Recipe, neck: Neck, adapter: PeftModel | None) -> None:
+    """Write a teacher into `folder`, which an `ArtifactWriter` makes whole.
+
+    Args:
+        folder: where. backbone: with the trained weights in it. recipe: in full.
+        neck: trained. adapter: None writes all weights to `model/`, unless nothing but the neck was trained.
+    """
+    if adapter is not None:
+        _save_adapter(folder, adapter, backbone.base)
+    elif recipe.tuning.kind == "full":
+        backbone.model.save_pretrained(folder / MODEL)
+        backbone.tokenizer.save_pretrained(folder / MODEL)
+    save_file({k: v.detach().cpu().contiguous() for k, v in neck.state_dict().items()}, folder / NECK)
+    about = {
+        "format": FORMAT,
+        "base": {"name": backbone.base.name, "revision": backbone.base.revision, "digest": backbone.base.digest},
+        "family": backbone.family.model_type,
+        "tuning": recipe.tuning.kind,
+        "width": backbone.width,
+        "preprocessing": backbone.preprocessing.to_dict(),
+        "prompts": recipe.prompts.model_dump(),
+        "readout": recipe.readout.model_dump(),
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_teacher(
+    folder: Path,
+    *,
+    base: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    merge: bool = False,
+) -> Teacher:
+    """Load a checkpoint.
+
+    Args:
+        folder: the checkpoint.
+        base: where its base lies now, if not where it lay then.
+        device, dtype: of the weights.
+        merge: add the adapter to the weights, which makes every pass cheaper and rounds once more if dtype is not
+            float32.
+
+    Raises:
+        UserError: not a checkpoint, its base is another one or missing, or a weight is MISSING or UNEXPECTED.
+    """
+    manifest = expect_kind(folder, KIND)
+    about, recipe = _read_about(folder), load_recipe(str(folder / RECIPE))
+    if about["tuning"] == "full":
+        backbone = load_backbone(str(folder / MODEL), recipe.image, device=device, dtype=dtype)
+        backbone.base = Base(**about["base"])
+    else:
+        backbone = _load_base(folder, about, base, recipe, device, dtype)
+    adapter = _load_adapter(folder, backbone) if about["tuning"] == "lora" else None
+    if adapter is not None and merge:
+        adapter.merge_and_unload()
+    encoder = Encoder(backbone, recipe.prompts)
+    neck = _load_neck(folder, backbone.width, recipe).to(device)
+    kept = None if merge else adapter
+    merged = adapter is not None and merge
+    return Teacher(encoder.eval(), recipe, backbone.base, neck.eval(), kept, merged, str(folder), manifest.sha256)
+
+
+def bare_teacher(backbone: Backbone, recipe: Recipe) -> Teacher:
+    """A base that was not trained, read by a recipe's prompts."""
+    readout = recipe.readout.model_copy(update={"embedding": "before_neck"})
+    recipe = recipe.model_copy(update={"readout": readout})
+    return Teacher(Encoder(backbone, recipe.prompts).eval(), recipe, backbone.base, identity=backbone.base.digest)
+
+
+def load_adapter_weights(adapter: PeftModel, folder: Path) -> None:
+    """Put the weights of another checkpoint's adapter into a freshly attached one, to train it on.
+
+    Raises:
+        UserError: the levels differ, or `folder` is no checkpoint with an adapter.
+    """
+    read_manifest(folder)
+    found = _read_weights(folder / ADAPTER_WEIGHTS)
+    own = get_peft_model_state_dict(adapter)
+    extra = set(fixed_magnitudes(adapter))
+    missing, unexpected = sorted(set(own) - set(found)), sorted(set(found) - set(own) - extra)
+    wrong = missing or unexpected or [key for key in own if own[key].shape != found[key].shape]
+    if wrong:
+        raise UserError(f"{folder}: its adapter has other levels than the recipe ({wrong[0]}, {len(wrong)} such weights)")
+    places = dict(adapter.named_parameters())
+    with torch.no_grad():
+        for key in own:
+            places[_in_model(key)].copy_(found[key])
+
+
+def _save_adapter(folder: Path, adapter: PeftModel, base: Base) -> None:
+    state = {key: value.detach().cpu().contiguous() for key, value in get_peft_model_state_dict(adapter).items()}
+    state |= {key: value.cpu().contiguous() for key, value in fixed_magnitudes(adapter).items()}
+    save_file(state, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    config = adapter.peft_config[ADAPTER]
+    was = config.inference_mode
+    config.base_model_name_or_path, config.inference_mode = base.name, True
+    config.save_pretrained(str(folder))
+    config.inference_mode = was
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    path = folder / ABOUT
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise UserError(f"{path}: format {about['format']}; this version reads {FORMAT}")
+        missing = {"base", "family", "tuning", "width", "preprocessing", "prompts", "readout"} - set(about)
+        if missing:
+            raise UserError(f"{path}: lacks '{min(missing)}'; copy the checkpoint again")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not readable ({type(error).__name__}: {error})") from error
+    return about
+
+
+def _load_base(
+    folder: Path, about: dict[str, Any], base: str | None, recipe: Recipe, device: Any, dtype: torch.dtype
+) -> Backbone:
+    name, revision = base or about["base"]["name"], None if base else about["base"]["revision"]
+    if Path(name).is_absolute() and not Path(name).is_dir():
+        raise UserError(f"{folder}: its base {name} is no longer there; name its place with --base")
+    quantise = recipe.tuning.quantise
+    backbone = load_backbone(name, recipe.image, revision=revision, device=device, dtype=dtype, quantise=quantise)
+    trained = Base(**about["base"])
+    if backbone.base.digest != trained.digest:
+        raise UserError(f"{folder}: was trained on {trained}, not on {backbone.base}; name its own base with --base")
+    return backbone
+
+
+def _load_adapter(folder: Path, backbone: Backbone) -> PeftModel:
+    found = _read_weights(folder / ADAPTER_WEIGHTS)
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        adapter = PeftModel.from_pretrained(backbone.model, str(folder), config=config)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder}: its adapter does not fit {backbone.base} ({reason})") from error
+    expected = get_peft_model_state_dict(adapter)
+    for what, keys in (("MISSING", set(expected) - set(found)), ("UNEXPECTED", set(found) - set(expected))):
+        if keys:
+            raise UserError(f"{folder / ADAPTER_WEIGHTS}: {what} weights: {min(keys)} ({len(keys)} such keys)")
+    return adapter
+
+
+def _load_neck(folder: Path, width: int, recipe: Recipe) -> Neck:
+    state = _read_weights(folder / NECK)
+    people = state["classifier.weight"].shape[0] if "classifier.weight" in state else 0
+    neck = Neck(width, people, recipe.objective.id.scale)
+    missing, unexpected = neck.load_state_dict(state, strict=False)
+    for what, keys in (("MISSING", missing), ("UNEXPECTED", unexpected)):
+        if keys:
+            raise UserError(f"{folder / NECK}: {what} weights: {keys[0]} ({len(keys)} such keys)")
+    return neck.requires_grad_(False)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not readable ({error}); copy the checkpoint again") from error
+
+
+def _in_model(key: str) -> str:
+    """The parameter's name in the model for a key of the adapter's file, which leaves out the adapter's name."""
+    if key.endswith(MAGNITUDE):
+        return f"{key}.{ADAPTER}.weight"
+    head, _, tail = key.rpartition(".")
+    return f"{head}.{ADAPTER}.{tail}"

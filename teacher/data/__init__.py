@@ -1,0 +1,1 @@
+"""From samples on disk to training batches: read, augment, tokenise."""

@@ -1,0 +1,63 @@
+"""Which terms there are, what each is given, and their weighted sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from teacher.objective.centres import centres
+from teacher.objective.identity import identity
+from teacher.objective.infonce import infonce
+from teacher.objective.neck import Neck
+from teacher.objective.sdm import sdm
+from teacher.objective.triplet import triplet
+from teacher.settings import Objective
+
+
+@dataclass(frozen=True)
+class TermContext:
+    """What a term may look at: the whole batch, of all processes.
+
+    embeddings: float32 [N, D]. people: int64 [N], from 0. modalities: int64 [N] codes. neck: for terms that classify.
+    """
+
+    embeddings: Tensor
+    people: Tensor
+    modalities: Tensor
+    neck: Neck
+
+
+TERMS: dict[str, Callable[[TermContext, Any], Tensor]] = {
+    "id": lambda c, s: identity(c.neck.logits(c.neck(c.embeddings)), c.people, s.smoothing),
+    "triplet": lambda c, s: triplet(c.embeddings, c.people, s.margin),
+    "sdm": lambda c, s: sdm(c.embeddings, c.people, c.modalities, s.temperature, within=s.within),
+    "infonce": lambda c, s: infonce(c.embeddings, c.people, c.modalities, s.temperature, within=s.within),
+    "centres": lambda c, s: centres(c.embeddings, c.people, c.modalities),
+}
+"""Name in the recipe's `objective` -> the term, given the batch and its settings."""
+
+
+def evaluate_terms(settings: Objective, context: TermContext, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """The objective and its terms, in float32 whatever the model computes in.
+
+    Args:
+        settings: the recipe's section. context: the batch. progress: share of the training that is done.
+
+    Returns:
+        The weighted sum, a scalar, and each term's own value, unweighted and detached. A term whose weight in the
+        recipe is 0 is not computed.
+    """
+    total = context.embeddings.new_zeros(())
+    values: dict[str, Tensor] = {}
+    with torch.autocast(context.embeddings.device.type, enabled=False):
+        for name, term in TERMS.items():
+            term_settings = getattr(settings, name)
+            if term_settings.weight > 0:
+                value = term(context, term_settings)
+                values[name] = value.detach()
+                total = total + term_settings.at(progress) * value
+    return total, values

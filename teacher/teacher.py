@@ -1,0 +1,42 @@
+"""A teacher: an encoder with its adapter and its neck, and everything that says what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from peft import PeftModel
+
+from teacher.backbone import Base
+from teacher.encoder import Encoder
+from teacher.objective import Neck
+from teacher.settings import Recipe
+
+
+@dataclass
+class Teacher:
+    """What embeds.
+
+    Attributes:
+        encoder: backbone and prompts.
+        recipe: how it was, or would be, trained.
+        base: the multimodal LLM underneath.
+        neck: None before any training.
+        adapter: None if the tuning was not LoRA, or was merged into the weights.
+        merged: whether an adapter was merged into the weights.
+        checkpoint: its folder; None for a bare base.
+        identity: the checkpoint's manifest digest, or the base's digest.
+    """
+
+    encoder: Encoder
+    recipe: Recipe
+    base: Base
+    neck: Neck | None = None
+    adapter: PeftModel | None = None
+    merged: bool = False
+    checkpoint: str | None = None
+    identity: str = ""
+
+    @property
+    def readout_neck(self) -> Neck | None:
+        """The neck, if the embedding is read after it."""
+        return self.neck if self.recipe.readout.embedding == "after_neck" else None

@@ -1,0 +1,41 @@
+"""What a training says while it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from transformers import TrainerCallback
+
+from reid.progress import progress_bar
+
+
+class Progress(TrainerCallback):
+    """A bar on a terminal, and a line for each log entry and each validation."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin the bar where the training begins."""
+        self.bar = progress_bar(what="training", unit="steps", total=state.max_steps)
+        self.bar.update(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Advance it."""
+        self.bar.update()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Print the loss with its terms, or the validation's mAP."""
+        logs = logs or {}
+        if "loss" in logs:
+            terms = "  ".join(f"{key[5:]} {value:.3f}" for key, value in logs.items() if key.startswith("term/"))
+            line = f"loss {logs['loss']:.3f}  {terms}  |grad| {logs.get('grad_norm', 0):.2f}  idle {100 * logs['idle']:.0f} %"
+        elif "eval_mAP" in logs:
+            each = "  ".join(f"{key[5:]} {value:.1f}" for key, value in logs.items() if key.startswith("eval_"))
+            line = f"validation  {each}"
+        else:
+            return
+        self.bar.clear()
+        click.echo(f"step {state.global_step:>5} of {state.max_steps}  {line}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Remove the bar."""
+        self.bar.close()

@@ -1,0 +1,80 @@
+"""The folder of a training under way, `<out>.training`: where it can be taken up, and whether it is the same training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from reid.artifact import write_text
+from reid.errors import UserError
+from teacher.recipe import dump_recipe
+from teacher.settings import Recipe
+
+SUFFIX = ".training"
+_STARTED = "training.json"
+_PREFIX = "checkpoint-"
+_TRAINER_STATE = "trainer_state.json"
+
+
+def working_folder(out: Path) -> Path:
+    """Where the training that will make `out` keeps its checkpoints."""
+    return out.with_name(out.name + SUFFIX)
+
+
+def open_training(out: Path, recipe: Recipe, about: dict[str, str], *, resume: bool, processes: int) -> Path | None:
+    """Begin a training, or find the checkpoint to go on from.
+
+    Args:
+        out: what will be made.
+        recipe: in full. about: what else must be the same, by name: base, data.
+        resume: go on with one that is there.
+        processes: how many train; each leaves its state in a checkpoint.
+
+    Returns:
+        The newest whole checkpoint; None to begin at the beginning.
+
+    Raises:
+        UserError: `out` exists; one is there and `resume` was not asked for; or it is another training.
+    """
+    folder = working_folder(out)
+    if out.exists():
+        raise UserError(f"{out}: already exists; choose another name or remove it first")
+    described = {**about, "recipe": dump_recipe(recipe)}
+    if (folder / _STARTED).is_file():
+        if not resume:
+            raise UserError(f"{folder}: holds a training that was not finished; go on with --resume, or remove the folder")
+        before = json.loads((folder / _STARTED).read_text(encoding="utf-8"))
+        differing = sorted(key for key in {*before, *described} if before.get(key) != described.get(key))
+        if differing:
+            raise UserError(f"{folder}: was begun with another {', '.join(differing)}; use the same, or remove the folder")
+        return newest_checkpoint(folder, processes)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / _STARTED, json.dumps(described))
+    return None
+
+
+def newest_checkpoint(folder: Path, processes: int = 1) -> Path | None:
+    """The newest checkpoint that was written to its end; those cut short by a kill are removed.
+
+    Raises:
+        UserError: it was written by another number of processes.
+    """
+    found = sorted(folder.glob(f"{_PREFIX}*"), key=lambda path: int(path.name.removeprefix(_PREFIX)), reverse=True)
+    for path in found:
+        if _is_whole(path):
+            wrote = max(1, len(list(path.glob("rng_state_*.pth"))))
+            if wrote != processes:
+                raise UserError(f"{path}: was written by {wrote} processes; go on with as many, not with {processes}")
+            return path
+        shutil.rmtree(path)
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """The Trainer writes its state last."""
+    try:
+        json.loads((checkpoint / _TRAINER_STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
