@@ -18,6 +18,7 @@ from reid.errors import UserError
 from reid.images import read_rgb
 from reid.modality import Modality
 from reid.progress import progress_bar
+from reid.readable import readable
 from reid.sample import Sample
 
 ROWS, COLUMNS = 8, 4
@@ -83,7 +84,7 @@ def write_baseline(
     baseline = BASELINES[name]
     samples = [s for s in dataset.samples if s.modality in baseline.modalities]
     # Shards are planned before the first is written, so broken images have to be known by then.
-    usable = samples if name == "random" else _readable(samples, skip_broken, progress)
+    usable = readable(samples, progress=progress) if skip_broken and name != "random" else samples
     if not usable:
         raise UserError(f"{dataset.root}: nothing that the baseline '{name}' can embed")
     fingerprint = {"model": f"baseline {name} 1", "seed": str(seed), "data": dataset.fingerprint()}
@@ -110,17 +111,3 @@ def _embed(sample: Sample, name: str, dim: int, seed: int) -> NDArray[np.float32
         return random_embedding(sample.sample_id, dim, seed)
     assert sample.image is not None
     return colour_embedding(read_rgb(sample.image))
-
-
-def _readable(samples: Sequence[Sample], skip_broken: bool, progress: bool) -> list[Sample]:
-    if not skip_broken:
-        return list(samples)
-    good = []
-    for sample in progress_bar(samples, what="reading", unit="images", shown=progress):
-        assert sample.image is not None
-        try:
-            read_rgb(sample.image)
-        except UserError:
-            continue
-        good.append(sample)
-    return good

@@ -22,17 +22,19 @@ from teacher.settings import Objective
 class TermContext:
     """What a term may look at: the whole batch, of all processes.
 
-    embeddings: float32 [N, D]. people: int64 [N], from 0. modalities: int64 [N] codes. neck: for terms that classify.
+    embeddings: float32 [N, D], what the teacher gives: before or after the neck, as the readout says. people: int64 [N],
+    from 0. modalities: int64 [N] codes. features: [N, D] after the neck. neck: for terms that classify.
     """
 
     embeddings: Tensor
     people: Tensor
     modalities: Tensor
+    features: Tensor
     neck: Neck
 
 
 TERMS: dict[str, Callable[[TermContext, Any], Tensor]] = {
-    "id": lambda c, s: identity(c.neck.logits(c.neck(c.embeddings)), c.people, s.smoothing),
+    "id": lambda c, s: identity(c.neck.logits(c.features), c.people, s.smoothing),
     "triplet": lambda c, s: triplet(c.embeddings, c.people, s.margin),
     "sdm": lambda c, s: sdm(c.embeddings, c.people, c.modalities, s.temperature, within=s.within),
     "infonce": lambda c, s: infonce(c.embeddings, c.people, c.modalities, s.temperature, within=s.within),

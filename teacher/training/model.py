@@ -20,11 +20,12 @@ class TrainableTeacher(nn.Module):
         encoder: with its trainable weights marked by `requires_grad`.
         neck: for the training people.
         objective: the recipe's section.
+        after_neck: whether the embedding is read after the neck; what is compared is what will be stored.
     """
 
-    def __init__(self, encoder: Encoder, neck: Neck, objective: Objective) -> None:
+    def __init__(self, encoder: Encoder, neck: Neck, objective: Objective, *, after_neck: bool = False) -> None:
         super().__init__()
-        self.encoder, self.neck, self.objective = encoder, neck, objective
+        self.encoder, self.neck, self.objective, self.after_neck = encoder, neck, objective, after_neck
         if not objective.id.weight:
             neck.requires_grad_(False)
 
@@ -75,9 +76,11 @@ class TrainableTeacher(nn.Module):
         self, embeddings: Tensor, people: Tensor, modalities: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective over the embeddings [B, D] of all processes, and its terms."""
-        context = TermContext(
-            gather_embeddings(embeddings), gather_labels(people), gather_labels(modalities), self.neck
-        )
+        everybody = gather_embeddings(embeddings)
+        with torch.autocast(everybody.device.type, enabled=False):
+            features = self.neck(everybody)
+        compared = features if self.after_neck else everybody
+        context = TermContext(compared, gather_labels(people), gather_labels(modalities), features, self.neck)
         return evaluate_terms(self.objective, context, progress)
 
     def neck_weights(self) -> tuple[nn.Parameter, ...]:

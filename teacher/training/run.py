@@ -126,7 +126,9 @@ def prepare(
     people = {person: number for number, person in enumerate(sorted({s.person_id for s in samples}))}
     encoder = Encoder(backbone, recipe.prompts)
     neck = Neck(backbone.width, len(people), recipe.objective.id.scale).to(device)
-    teacher = TrainableTeacher(encoder, neck, recipe.objective)
+    teacher = TrainableTeacher(
+        encoder, neck, recipe.objective, after_neck=recipe.readout.embedding == "after_neck"
+    )
     say(f"trainable: {sum(w.numel() for w in teacher.parameters() if w.requires_grad):,} weights, the neck included")
     return Prepared(backbone, teacher, adapter, matched, people, samples)
 

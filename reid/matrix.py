@@ -1,0 +1,59 @@
+"""Every modality asking for every modality: one protocol for each pair that the samples allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reid.modality import Modality
+from reid.protocol import Drop, Fuse, Protocol, cross_modal
+from reid.sample import Split
+from reid.table import SampleTable
+from reid.trials import applies
+
+NOTE = "no published protocol for this pair of modalities"
+_SEEN = {Modality.RGB, Modality.IR}
+"""What a camera sees; a sketch or a sentence has none that could be dropped."""
+
+Pairs = dict[tuple[Modality, Modality], Protocol]
+
+
+def matrix_protocols(table: SampleTable, published: Iterable[Protocol], *splits: Split) -> tuple[SampleTable, Pairs]:
+    """A protocol for each (query modality, gallery modality) that can be scored.
+
+    A published protocol of one modality against one other is taken as it is. Where there is none, all samples ask for
+    all samples: images of the same person by the same camera do not count where cameras saw both, and nothing finds
+    itself or what was made from the same photograph.
+
+    Args:
+        table: the samples.
+        published: the data set's protocols, already turned to validation people if those are scored.
+        splits: whose samples take part where nothing is published; test, query and gallery if none is named.
+
+    Returns:
+        The table that they are resolved against, in which each sample without a source is its own; the protocols in
+        the order of the modalities.
+    """
+    sources = [source or name for source, name in zip(table.source_id, table.sample_id, strict=True)]
+    own = replace(table, source_id=sources)
+    known: Pairs = {}
+    for protocol in published:
+        plain = protocol.fuse is Fuse.NONE and protocol.query_groups is None and protocol.galleries is None
+        if plain and len(protocol.query.modalities) == len(protocol.gallery.modalities) == 1 and applies(protocol, own):
+            known.setdefault((protocol.query.modalities[0], protocol.gallery.modalities[0]), protocol)
+    asking = splits or (Split.TEST, Split.QUERY)
+    asked = splits or (Split.TEST, Split.GALLERY)
+    pairs: Pairs = {}
+    for query in Modality:
+        for gallery in Modality:
+            protocol = known.get((query, gallery)) or _made(query, gallery, asking, asked)
+            if applies(protocol, own):
+                pairs[query, gallery] = protocol
+    return own, pairs
+
+
+def _made(query: Modality, gallery: Modality, asking: tuple[Split, ...], asked: tuple[Split, ...]) -> Protocol:
+    drop = Drop.SAME_CAMERA if {query, gallery} <= _SEEN and query is gallery else Drop.SAME_SOURCE
+    return cross_modal(
+        f"{query}-to-{gallery}", query, gallery, query_splits=asking, gallery_splits=asked, drop=drop, notes=(NOTE,)
+    )

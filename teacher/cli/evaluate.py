@@ -1,0 +1,77 @@
+"""`teacher eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from reid.artifact import newest
+from reid.cli.options import read_data, spec_of
+from reid.datasets import open_dataset
+from reid.embeddings import KIND as STORE_KIND
+from reid.embeddings import EmbeddingStore
+from reid.errors import UserError
+from teacher.checkpoint import KIND
+from teacher.cli.options import batch_option, data_option, is_kind, open_teacher, teacher_options
+
+
+@click.command("eval")
+@click.argument("target", required=False, type=click.Path(path_type=Path), metavar="[STORE | CHECKPOINT]")
+@click.option("--data", help="The data set, as KIND:ROOT or the path of a manifest. Default: the store's own.")
+@data_option
+@teacher_options
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for pictures, report.txt and report.json.")
+@click.option("--val", is_flag=True, help="Score the validation people instead of the test people.")
+@click.option("--queries", type=click.IntRange(1), default=8, show_default=True, help="How many queries a rank list shows.")
+@batch_option
+def evaluate_command(
+    target: Path | None,
+    data: str | None,
+    settings: tuple[str, ...],
+    base: str | None,
+    revision: str | None,
+    recipe_name: str | None,
+    changes: tuple[str, ...],
+    device: str,
+    dtype: str,
+    merge: bool | None,
+    out: Path | None,
+    val: bool,
+    queries: int,
+    batch: int,
+) -> None:
+    """Score every modality against every modality: mAP, rank-1, mINP, each with its protocol's name.
+
+    Give a store, or a checkpoint (or --base) and --data: then the store is made first, as OUT/embeddings. With --out, rank
+    lists (green: the right person, red: another) and a map of the space are drawn.
+    """
+    from teacher.embedding import reuse_store
+    from teacher.evaluation.report import draw, report, save
+
+    if target is None and base is None:
+        target = newest(STORE_KIND, Path("runs"))
+        click.echo(f"taking the newest store, {target}", err=True)
+    if target is not None and not is_kind(target, KIND):
+        store = EmbeddingStore.open(target)
+    else:
+        if data is None or out is None:
+            raise UserError("a checkpoint or a base is scored on a data set: name it with --data, and a folder with --out")
+        dataset = read_data((data,), settings)
+        teacher = open_teacher(
+            target, base=base, revision=revision, recipe_name=recipe_name, changes=changes, device=device, dtype=dtype,
+            merge=merge,
+        )  # fmt: skip
+        out.mkdir(parents=True, exist_ok=True)
+        store = reuse_store(
+            teacher, dataset, out / "embeddings", source=spec_of((data,), settings), batch=batch, say=click.echo
+        )
+    result = report(store, val=val)
+    click.echo(str(result))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        save(result, out)
+        shown = open_dataset(data or store.manifest.details["dataset"])
+        for path in draw(result, store, shown, out, val=val, queries=queries):
+            click.echo(f"wrote {path}")
+        click.echo(f"wrote {out / 'report.txt'} and {out / 'report.json'}")

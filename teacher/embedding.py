@@ -1,0 +1,166 @@
+"""`teacher embed`: what a teacher knows of a data set, written to an embedding store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.distributed as dist
+import transformers
+
+from reid.artifact import MANIFEST, PARTIAL
+from reid.dataset import Dataset
+from reid.embeddings import EmbeddingStore, ShardPlan, StoreWriter
+from reid.errors import UserError
+from reid.modality import Modality
+from reid.progress import progress_bar
+from reid.sample import Sample
+from teacher.embedder import Embedder
+from teacher.teacher import Teacher
+
+_WAIT = timedelta(days=7)
+"""How long a process waits for the others, which may have much more to do."""
+
+
+def fingerprint(teacher: Teacher, dataset: Dataset) -> dict[str, str]:
+    """Everything that the embeddings depend on, by name."""
+    recipe = teacher.recipe
+    return {
+        "model": teacher.identity,
+        "base": teacher.base.digest,
+        "adapter": "merged into the weights" if teacher.merged else "beside the weights" if teacher.adapter else "none",
+        "prompts": _digest(recipe.prompts.model_dump()),
+        "readout": f"{recipe.readout.kind}, {recipe.readout.embedding}",
+        "preprocessing": _digest(teacher.encoder.backbone.preprocessing.to_dict()),
+        "dtype": str(teacher.encoder.model.dtype).removeprefix("torch."),
+        "data": dataset.fingerprint(),
+        "transformers": transformers.__version__,
+    }
+
+
+def write_store(
+    teacher: Teacher,
+    dataset: Dataset,
+    out: Path,
+    *,
+    samples: Sequence[Sample] | None = None,
+    source: str = "",
+    batch: int = 64,
+    shard_rows: int = 1024,
+    dtype: str = "float16",
+    say: Callable[[str], None] = print,
+) -> None:
+    """Embed a data set, shard by shard; what is there already of the same store is kept.
+
+    With `torchrun`, each process embeds its share of the shards.
+
+    Args:
+        teacher: in evaluation mode.
+        dataset: for protocols and fingerprint. samples: which of it; all, if None.
+        out: the store. source: where the data came from, for people.
+        batch: samples per pass. shard_rows: samples per shard, also the unit of resuming.
+        dtype: "float16" or "float32", as stored.
+        say: prints a line.
+
+    Raises:
+        UserError: an image does not decode, an embedding is NaN, the disk is full (what is written stays), or `out`
+            exists or was begun with something else.
+    """
+    chosen = list(dataset.samples if samples is None else samples)
+    process, processes = _join()
+    embedder = Embedder(teacher.encoder, teacher.readout_neck, batch)
+    if process == 0:
+        cut = embedder.encoder.book.captions([s.text or "" for s in chosen if s.modality is Modality.TEXT])[1]
+        if cut:
+            say(f"note: {cut:,} captions are cut to {embedder.encoder.book.caption_tokens} tokens")
+    if process > 0:
+        plan = ShardPlan(out.with_name(out.name + PARTIAL), chosen, embedder.encoder.backbone.width, dtype, shard_rows)
+        _wait()
+        _embed_shards(embedder, plan, process, processes)
+        return
+    parents = [dataset.root, *([Path(teacher.checkpoint)] if teacher.checkpoint else [])]
+    writer = StoreWriter(
+        out,
+        chosen,
+        embedder.encoder.backbone.width,
+        fingerprint=fingerprint(teacher, dataset),
+        writer={"command": "teacher embed", "recipe": teacher.recipe.name},
+        protocols=dataset.protocols,
+        dataset=source,
+        parents=[parent for parent in parents if (parent / MANIFEST).is_file()],
+        dtype=dtype,
+        shard_rows=shard_rows,
+    )
+    with writer as plan:
+        kept = len(plan) - len(plan.pending())
+        if kept:
+            say(f"going on: {kept} of {len(plan)} shards are there")
+        _wait()
+        _embed_shards(embedder, plan, process, processes)
+
+
+def recompute_with(teacher: Teacher, dataset: Dataset, batch: int = 64) -> Callable[[Sequence[str]], Any]:
+    """Sample ids -> embeddings [n, D], for `EmbeddingStore.verify`."""
+    by_id = {sample.sample_id: sample for sample in dataset.samples}
+    embedder = Embedder(teacher.encoder, teacher.readout_neck, batch)
+
+    def recompute(ids: Sequence[str]) -> Any:
+        missing = [name for name in ids if name not in by_id]
+        if missing:
+            raise UserError(f"{dataset.root}: has no sample '{missing[0]}', which the store holds")
+        return embedder.embed([by_id[name] for name in ids])
+
+    return recompute
+
+
+def reuse_store(teacher: Teacher, dataset: Dataset, out: Path, **options: Any) -> EmbeddingStore:
+    """The store at `out`, made if it is not there.
+
+    Raises:
+        UserError: as `write_store`; or the store that is there is of something else, which is named.
+    """
+    if not out.exists():
+        write_store(teacher, dataset, out, **options)
+    store = EmbeddingStore.open(out)
+    store.expect_fingerprint(fingerprint(teacher, dataset))
+    return store
+
+
+def _embed_shards(embedder: Embedder, plan: ShardPlan, process: int, processes: int) -> None:
+    """Embed this process's shards, and wait for the others'."""
+    shards = plan.pending(process, processes)
+    # Nobody writes before everybody has seen what is missing.
+    _wait()
+    total = sum(len(plan.rows(shard)) for shard in shards)
+    with progress_bar(what="embedding", unit="samples", total=total, shown=process == 0) as bar:
+        for shard in shards:
+            rows = plan.rows(shard)
+            embeddings = np.empty((len(rows), plan.dim), dtype=np.float32)
+            for where, values in embedder.parts(rows):
+                embeddings[where] = values
+                bar.update(len(where))
+            plan.write(shard, embeddings)
+    _wait()
+
+
+def _join() -> tuple[int, int]:
+    """Number of this process and how many there are; joins them where torchrun started several."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and not dist.is_initialized():
+        dist.init_process_group("gloo", timeout=_WAIT)
+    return (dist.get_rank(), processes) if processes > 1 else (0, 1)
+
+
+def _wait() -> None:
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

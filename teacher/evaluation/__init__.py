@@ -1,0 +1,1 @@
+"""`teacher eval`: tables and pictures of what a store knows."""
