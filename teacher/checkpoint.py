@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -172,22 +173,23 @@ def _load_adapter(folder: Path, backbone: Backbone) -> PeftModel:
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}: its adapter does not fit {backbone.base} ({reason})") from error
-    expected = get_peft_model_state_dict(adapter)
-    for what, keys in (("MISSING", set(expected) - set(found)), ("UNEXPECTED", set(found) - set(expected))):
-        if keys:
-            raise UserError(f"{folder / ADAPTER_WEIGHTS}: {what} weights: {min(keys)} ({len(keys)} such keys)")
+    _refuse_other_keys(folder / ADAPTER_WEIGHTS, get_peft_model_state_dict(adapter), found)
     return adapter
 
 
 def _load_neck(folder: Path, width: int, recipe: Recipe) -> Neck:
     state = _read_weights(folder / NECK)
-    people = state["classifier.weight"].shape[0] if "classifier.weight" in state else 0
+    people = len(state["classifier.weight"]) if "classifier.weight" in state else 1
     neck = Neck(width, people, recipe.objective.id.scale)
-    missing, unexpected = neck.load_state_dict(state, strict=False)
-    for what, keys in (("MISSING", missing), ("UNEXPECTED", unexpected)):
-        if keys:
-            raise UserError(f"{folder / NECK}: {what} weights: {keys[0]} ({len(keys)} such keys)")
+    _refuse_other_keys(folder / NECK, neck.state_dict(), state)
+    neck.load_state_dict(state)
     return neck.requires_grad_(False)
+
+
+def _refuse_other_keys(path: Path, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    for what, keys in (("MISSING", set(expected) - set(found)), ("UNEXPECTED", set(found) - set(expected))):
+        if keys:
+            raise UserError(f"{path}: {what} weights: {min(keys)} ({len(keys)} such keys)")
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

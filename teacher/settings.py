@@ -189,7 +189,7 @@ class Augmentation(Section):
 
     Attributes:
         flip: images are mirrored.
-        pad: pixels of a 128 pixels high image that are padded and cropped again.
+        pad: pixels of a 128 pixels high image by which it is shifted at most, its edge repeated.
         erase: a rectangle is replaced by grey (arXiv 1708.04896).
         grey: RGB becomes grey, so that colour is not the only thing that tells people apart.
         channel: RGB becomes one of its channels, three times: channel exchange for infrared (arXiv 2110.00884).
@@ -204,6 +204,12 @@ class Augmentation(Section):
     channel: Share = 0.1
     brightness: Share = 0.1
     mask_tokens: Share = 0.1
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Augmentation:
+        if self.grey + self.channel > 1:
+            raise ValueError(f"grey {self.grey} and channel {self.channel} exclude each other; their sum must be at most 1")
+        return self
 
 
 class Training(Section):

@@ -25,7 +25,8 @@ _ERASED = 127.5
 
 def random_numbers(seed: int, epoch: int, places: Sequence[int]) -> NDArray[np.float64]:
     """[n, 16] uniform numbers; row i depends on (seed, epoch, places[i]) alone."""
-    return np.stack([np.random.default_rng([seed, epoch, place]).random(_NUMBERS) for place in places])
+    rows = [np.random.default_rng([seed, epoch, place]).random(_NUMBERS) for place in places]
+    return np.array(rows).reshape(len(rows), _NUMBERS)
 
 
 def augment_images(pixels: Tensor, modalities: Sequence[Modality], numbers: NDArray[np.float64], how: Augmentation) -> Tensor:
@@ -40,7 +41,7 @@ def augment_images(pixels: Tensor, modalities: Sequence[Modality], numbers: NDAr
     Returns:
         float32 [n, 3, H, W], 0 to 255.
     """
-    u = torch.from_numpy(numbers).float()
+    u = torch.from_numpy(numbers)
     moved = _move(pixels, u[:, 0] < how.flip, u[:, 1:3], how.pad)
     is_rgb = torch.tensor([modality is Modality.RGB for modality in modalities])
     return _erase(_recolour(moved, is_rgb, u[:, 3:8], how), u[:, 8:13], how.erase)
@@ -60,8 +61,8 @@ def mask_tokens(tokens: Sequence[int], numbers: NDArray[np.float64], share: floa
 def _move(pixels: Tensor, mirrored: Tensor, place: Tensor, pad: float) -> Tensor:
     """Mirror and shift by up to `pad`, repeating the edge, in one gather."""
     n, _, height, width = pixels.shape
-    reach = pad * height / _REFERENCE_HEIGHT
-    dy, dx = ((place * 2 - 1) * reach).round().long().unbind(1)
+    reach = int(pad * height / _REFERENCE_HEIGHT)
+    dy, dx = ((place * (2 * reach + 1)).long() - reach).unbind(1)
     rows = (torch.arange(height) + dy[:, None]).clamp(0, height - 1)
     columns = (torch.arange(width) + dx[:, None]).clamp(0, width - 1)
     columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
@@ -76,6 +77,7 @@ def _recolour(pixels: Tensor, is_rgb: Tensor, u: Tensor, how: Augmentation) -> T
     matrix = torch.eye(3).repeat(n, 1, 1)
     grey = is_rgb & (u[:, 0] < how.grey)
     exchange = is_rgb & ~grey & (u[:, 0] < how.grey + how.channel)
+    u = u.float()
     matrix[grey] = _GREY.expand(3, 3)
     channel = (u[:, 1] * 3).long().clamp(max=2)
     matrix[exchange] = torch.eye(3)[channel][exchange][:, None, :].expand(-1, 3, -1)
@@ -94,7 +96,8 @@ def _erase(pixels: Tensor, u: Tensor, probability: float) -> Tensor:
     aspect = torch.exp((u[:, 2] * 2 - 1) * float(np.log(3.3)))
     tall, wide = (area * aspect).sqrt().clamp(max=height), (area / aspect).sqrt().clamp(max=width)
     top, left = u[:, 3] * (height - tall), u[:, 4] * (width - wide)
-    y, x = torch.arange(height)[None, :], torch.arange(width)[None, :]
+    # A pixel is erased if its centre is.
+    y, x = torch.arange(height)[None, :] + 0.5, torch.arange(width)[None, :] + 0.5
     in_rows = (y >= top[:, None]) & (y < (top + tall)[:, None])
     in_columns = (x >= left[:, None]) & (x < (left + wide)[:, None])
     erased = in_rows[:, :, None] & in_columns[:, None, :] & (u[:, 0] < probability)[:, None, None]

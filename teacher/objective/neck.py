@@ -14,7 +14,7 @@ class Neck(nn.Module):
     batch normalisation, whose shift is fixed at 0, and has no bias (Luo et al., arXiv 1903.07071).
 
     Args:
-        width: D of the embedding. people: how many there are to tell apart; 0 for a neck that only normalises.
+        width: D of the embedding. people: how many there are to tell apart.
         scale: if given, logits are this times the cosine between feature and class (arXiv 1801.07698 without margin).
     """
 

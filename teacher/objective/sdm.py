@@ -44,6 +44,6 @@ def _divergence(similarity: Tensor, same: Tensor) -> Tensor:
     similarity, same = similarity[rows], same[rows].to(similarity.dtype)
     log_p = similarity.log_softmax(dim=1)
     target = same / same.sum(dim=1, keepdim=True)
-    terms = log_p.exp() * (log_p - torch.log(target + _EPSILON))
-    # A sample and itself: p = 0, and 0 * -inf counts as 0.
-    return terms.masked_fill(torch.isneginf(log_p), 0).sum(dim=1).mean()
+    # A sample and itself: p = 0, and 0 * -inf is to count as 0, in the gradient too.
+    finite = log_p.masked_fill(torch.isneginf(log_p), 0)
+    return (log_p.exp() * (finite - torch.log(target + _EPSILON))).sum(dim=1).mean()

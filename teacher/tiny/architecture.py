@@ -17,7 +17,7 @@ class Size:
         width, depth, heads, key_value_heads, mlp: of the language model.
         vocabulary: tokens, special ones included.
         height, width_px: what it is pre-trained on, in pixels.
-        people, steps, batch, lr: of the pre-training.
+        people, steps, batch (in people), lr: of the pre-training.
     """
 
     vision_width: int
@@ -37,9 +37,12 @@ class Size:
     lr: float
 
 
+INIT_LM = 0.05
+INIT_V = 0.08
+
 SIZES = {
-    "tiny": Size(128, 4, 4, 192, 4, 4, 2, 512, 1024, 168, 84, people=1000, steps=240, batch=48, lr=2e-3),
-    "small": Size(192, 6, 6, 256, 6, 4, 2, 768, 2048, 224, 112, people=2000, steps=1000, batch=48, lr=1.5e-3),
+    "tiny": Size(128, 4, 4, 192, 4, 4, 2, 512, 1024, 168, 84, people=1000, steps=200, batch=16, lr=1e-3),
+    "small": Size(192, 6, 6, 256, 6, 4, 2, 768, 2048, 224, 112, people=2000, steps=1000, batch=16, lr=1e-3),
 }
 
 
@@ -62,6 +65,7 @@ def make_model(size: Size, tokenizer: Any) -> Qwen2VLForConditionalGeneration:
                 "rope_theta": 10000.0,
             },
             "tie_word_embeddings": True,
+            "initializer_range": INIT_LM,
             "bos_token_id": None,
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
@@ -75,6 +79,7 @@ def make_model(size: Size, tokenizer: Any) -> Qwen2VLForConditionalGeneration:
             "patch_size": 14,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
+            "initializer_range": INIT_V,
         },
         image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
         video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),

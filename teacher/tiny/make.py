@@ -26,7 +26,9 @@ _PEOPLE_SEED = 7_000_000
 """Added to the seed, so that the people of the pre-training are never those of a data set made with a small seed."""
 
 
-def make_base(out: Path, size: str = "tiny", seed: int = 0, *, steps: int | None = None, people: int | None = None) -> float:
+def make_base(
+    out: Path, size: str = "tiny", seed: int = 0, *, steps: int | None = None, people: int | None = None
+) -> dict[str, float]:
     """Write a base to `out`: config.json, model.safetensors, the tokenizer, preprocessor_config.json.
 
     Args:
@@ -36,7 +38,7 @@ def make_base(out: Path, size: str = "tiny", seed: int = 0, *, steps: int | None
         steps, people: of the pre-training, instead of the size's own.
 
     Returns:
-        The loss at the end of the pre-training, in nats per token; NaN without steps.
+        The losses at the end of the pre-training, by name; none without steps.
 
     Raises:
         UserError: `out` exists or cannot be written.
@@ -50,18 +52,18 @@ def make_base(out: Path, size: str = "tiny", seed: int = 0, *, steps: int | None
     )  # fmt: skip
     with ArtifactWriter(out, KIND, {"command": f"teacher init --size {size}", "seed": seed}) as artifact:
         encoder = _untrained(numbers, world, seed)
-        loss = float("nan")
+        losses: dict[str, float] = {}
         if steps:
             data = render(world, encoder.backbone.preprocessing, encoder)
-            loss = pretrain(encoder, data, steps=steps, batch=numbers.batch, lr=numbers.lr, seed=seed)
+            losses = pretrain(encoder, data, steps=steps, people=numbers.batch, lr=numbers.lr, seed=seed)
         encoder.model.save_pretrained(artifact.path)
         encoder.backbone.tokenizer.save_pretrained(artifact.path)
         _write_preprocessor(artifact.path, encoder.backbone.preprocessing)
         parameters = sum(weight.numel() for weight in encoder.model.parameters())
         artifact.details.update(
-            size=size, numbers=asdict(numbers), steps=steps, people=world.people, loss=loss, parameters=parameters
+            size=size, numbers=asdict(numbers), steps=steps, people=world.people, losses=losses, parameters=parameters
         )
-    return loss
+    return losses
 
 
 def _untrained(numbers: Size, world: World, seed: int) -> Encoder:
