@@ -5,8 +5,8 @@ NumPy and Pillow only. Training augments between `fit` and `scale_and_shift`, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -75,20 +75,19 @@ class Preprocessing:
         if unknown:
             raise UserError(f"{where}: unknown preprocessing key '{unknown[0]}'; was it written by a newer version?")
         try:
-            made = cls(
-                int(raw["height"]),
-                int(raw["width"]),
-                _three(raw["mean"]),
-                _three(raw["std"]),
-                str(raw["resampling"]),
-            )
+            made = cls(raw["height"], raw["width"], _three(raw["mean"]), _three(raw["std"]), raw["resampling"])
+            sizes = (made.height, made.width)
+            possible = all(isinstance(size, int) and size > 0 for size in sizes) and made.resampling in RESAMPLING
+            possible = possible and all(map(isfinite, (*made.mean, *made.std))) and min(made.std) > 0
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{where}: not a preprocessing ({type(error).__name__}: {error})") from error
-        if made.resampling not in RESAMPLING or min(made.height, made.width, *made.std) <= 0:
+        if not possible:
             raise UserError(f"{where}: preprocessing {raw} is not possible")
         return made
 
 
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
+def _three(values: object) -> tuple[float, float, float]:
+    if not isinstance(values, list | tuple):
+        raise TypeError("expected three numbers")
     red, green, blue = map(float, values)
     return red, green, blue

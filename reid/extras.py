@@ -8,7 +8,18 @@ from reid.errors import UserError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "data": ("h5py", "matplotlib", "pyarrow", "scipy"),
-    "cloud": ("torch", "transformers", "peft", "accelerate", "safetensors", "onnx"),
+    "cloud": (
+        "torch",
+        "transformers",
+        "peft",
+        "accelerate",
+        "safetensors",
+        "onnx",
+        "pydantic",
+        "yaml",
+        "sklearn",
+        "tensorboard",
+    ),
     "tensorrt": ("tensorrt",),
 }
 """Extra -> the modules that it brings."""

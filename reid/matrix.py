@@ -11,7 +11,7 @@ from reid.sample import Split
 from reid.table import SampleTable
 from reid.trials import applies
 
-NOTE = "no published protocol for this pair of modalities"
+NOTE = "made for this pair of modalities: all test samples of the one ask for all of the other"
 _SEEN = {Modality.RGB, Modality.IR}
 """What a camera sees; a sketch or a sentence has none that could be dropped."""
 
@@ -21,9 +21,10 @@ Pairs = dict[tuple[Modality, Modality], Protocol]
 def matrix_protocols(table: SampleTable, published: Iterable[Protocol], *splits: Split) -> tuple[SampleTable, Pairs]:
     """A protocol for each (query modality, gallery modality) that can be scored.
 
-    A published protocol of one modality against one other is taken as it is. Where there is none, all samples ask for
-    all samples: images of the same person by the same camera do not count where cameras saw both, and nothing finds
-    itself or what was made from the same photograph.
+    A published rule of one modality against one other is taken as it is; published lists of samples are not. For every
+    other pair all samples ask for all samples. Within RGB and within infrared, images of the same person by the same
+    camera do not count, if every image has a camera; otherwise what was made from the same photograph does not count,
+    and nothing finds itself.
 
     Args:
         table: the samples.
@@ -46,14 +47,22 @@ def matrix_protocols(table: SampleTable, published: Iterable[Protocol], *splits:
     pairs: Pairs = {}
     for query in Modality:
         for gallery in Modality:
-            protocol = known.get((query, gallery)) or _made(query, gallery, asking, asked)
+            protocol = known.get((query, gallery)) or _made(query, gallery, own, asking, asked)
             if applies(protocol, own):
                 pairs[query, gallery] = protocol
     return own, pairs
 
 
-def _made(query: Modality, gallery: Modality, asking: tuple[Split, ...], asked: tuple[Split, ...]) -> Protocol:
-    drop = Drop.SAME_CAMERA if {query, gallery} <= _SEEN and query is gallery else Drop.SAME_SOURCE
+def _made(
+    query: Modality, gallery: Modality, table: SampleTable, asking: tuple[Split, ...], asked: tuple[Split, ...]
+) -> Protocol:
+    by_camera = query is gallery and query in _SEEN and _all_have_cameras(table, query)
+    drop = Drop.SAME_CAMERA if by_camera else Drop.SAME_SOURCE
     return cross_modal(
         f"{query}-to-{gallery}", query, gallery, query_splits=asking, gallery_splits=asked, drop=drop, notes=(NOTE,)
     )
+
+
+def _all_have_cameras(table: SampleTable, modality: Modality) -> bool:
+    cameras = [c for c, which in zip(table.camera_id, table.modality, strict=True) if which is modality]
+    return None not in cameras

@@ -1,4 +1,4 @@
-"""P x K batches: P people, K samples of each, dealt evenly over modalities and cameras, the same for any number of processes."""
+"""P x K batches: P people, K samples of each, dealt over modalities and cameras, whatever the number of processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PeopleBatches:
 
     Args:
         samples: what is trained on, in order; a batch holds indices into it.
-        people: P, over all processes; fewer if the data has fewer.
+        people: P, over all processes. If the data has fewer, all of them, down to a multiple of the processes.
         per_person: K.
         seed: of all that is random.
         process, processes: which of how many this is.
@@ -35,7 +35,14 @@ class PeopleBatches:
     """
 
     def __init__(
-        self, samples: Sequence[Sample], people: int, per_person: int, *, seed: int = 0, process: int = 0, processes: int = 1
+        self,
+        samples: Sequence[Sample],
+        people: int,
+        per_person: int,
+        *,
+        seed: int = 0,
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
         self._rows: dict[str, dict[Modality, dict[str | None, list[int]]]] = {}
         for row, sample in enumerate(samples):
@@ -43,11 +50,15 @@ class PeopleBatches:
             of_person[sample.modality][sample.camera_id].append(row)
         if len(self._rows) < 2:
             raise UserError(f"{len(self._rows)} people to train on; expected at least 2, to tell apart")
+        if people < 2:
+            raise UserError("sampling.people: 1, but there is nobody to tell that person from; use at least 2")
         if people % processes:
-            raise UserError(f"sampling.people: {people} cannot be dealt to {processes} processes; use a multiple of {processes}")
+            raise UserError(
+                f"sampling.people: {people} cannot be dealt to {processes} processes; use a multiple of {processes}"
+            )
         if people > len(self._rows):
             people = len(self._rows) // processes * processes
-        if people < max(2, processes):
+        if not people:
             raise UserError(f"{len(self._rows)} people to train on; {processes} processes need at least one each")
         self.people, self.per_person = people, per_person
         self.seed, self.process, self.processes = seed, process, processes
@@ -77,8 +88,9 @@ class PeopleBatches:
         for _ in range(self._steps):
             batch: list[int] = []
             for person in people.distinct(self.people):
-                deck = decks.setdefault(person, _PersonDeck(self._rows[person], generator))
-                batch += [deck.draw() for _ in range(self.per_person)]
+                if person not in decks:
+                    decks[person] = _PersonDeck(self._rows[person], generator)
+                batch += [decks[person].draw() for _ in range(self.per_person)]
             yield batch
 
 
@@ -95,7 +107,7 @@ class _Deck(Generic[Card]):
         return self._left.pop()
 
     def distinct(self, count: int) -> list[Card]:
-        """`count` different cards, at most as many as there are: those that come twice are put back for the next hand."""
+        """`count` different cards, at most as many as there are; those that come twice stay for the next hand."""
         hand: list[Card] = []
         again: list[Card] = []
         while len(hand) < count:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging as transformers_logging
@@ -95,7 +96,8 @@ def load_backbone(
     model = _model(name, options)
     family.prepare(model)
     if not quantise:
-        model = model.to(device)
+        # nn.Module's own: transformers' is typed for another argument.
+        nn.Module.to(model, device)
     model.requires_grad_(False)
     place = str(Path(name).resolve()) if Path(name).is_dir() else name
     base = Base(place, revision or getattr(config, "_commit_hash", None), digest_of(name, config))
@@ -166,7 +168,8 @@ def _model(name: str, options: dict[str, Any]) -> PreTrainedModel:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        model, loaded = AutoModelForImageTextToText.from_pretrained(name, output_loading_info=True, **options)
+        load: Any = AutoModelForImageTextToText.from_pretrained
+        model, loaded = load(name, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{name}: its weights do not load ({reason})") from error
@@ -178,7 +181,9 @@ def _model(name: str, options: dict[str, Any]) -> PreTrainedModel:
         keys = sorted(map(str, loaded.get(what) or ()))
         if keys:
             found = what.removesuffix("_keys").upper()
-            raise UserError(f"{name}: {found} weights: {keys[0]} ({len(keys)} such keys); the files do not belong together")
+            raise UserError(
+                f"{name}: {found} weights: {keys[0]} ({len(keys)} such keys); the files do not belong together"
+            )
     assert isinstance(model, PreTrainedModel)
     return model
 
@@ -205,4 +210,9 @@ def _preprocessing(name: str, revision: str | None, image: Image) -> Preprocessi
         raw = {}
     raw = raw.get("image_processor", raw)
     mean, std = raw.get("image_mean", CLIP_MEAN), raw.get("image_std", CLIP_STD)
-    return Preprocessing(image.height, image.width, tuple(map(float, mean)), tuple(map(float, std)))
+    return Preprocessing(image.height, image.width, _three(mean), _three(std))
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue

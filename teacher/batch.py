@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -76,5 +76,6 @@ def make_batch(
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """The batch on a device."""
-    moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
-    return Batch(**moved)  # type: ignore[typeddict-item]
+    moved: Any = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    batch_there: Batch = moved
+    return batch_there

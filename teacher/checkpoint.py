@@ -1,11 +1,11 @@
 """The teacher checkpoint: a plain PEFT adapter folder, the neck, and what the adapter does not say.
 
-    adapter_config.json, adapter_model.safetensors   loads with peft.PeftModel.from_pretrained alone
-    model/                                           instead, if every weight was trained
-    neck.safetensors                                 batch norm and classifier
-    teacher.json                                     base, family, prompts, preprocessing, readout
-    recipe.yaml                                      the full settings; reruns the training
-    log.jsonl, tensorboard/                          how the training went
+adapter_config.json, adapter_model.safetensors   loads with peft.PeftModel.from_pretrained alone
+model/                                           instead, if every weight was trained
+neck.safetensors                                 batch norm and classifier
+teacher.json                                     base, family, prompts, preprocessing, readout
+recipe.yaml                                      the full settings; reruns the training
+log.jsonl, tensorboard/                          how the training went
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from teacher.backbone import Backbone, Base, load_backbone
 from teacher.encoder import Encoder
 from teacher.lora import ADAPTER, MAGNITUDE, fixed_magnitudes
 from teacher.objective import Neck
-from teacher.recipe import check_recipe, load_recipe
+from teacher.recipe import load_recipe
 from teacher.settings import Recipe
 from teacher.teacher import Teacher
 
@@ -119,7 +119,9 @@ def load_adapter_weights(adapter: PeftModel, folder: Path) -> None:
     missing, unexpected = sorted(set(own) - set(found)), sorted(set(found) - set(own) - extra)
     wrong = missing or unexpected or [key for key in own if own[key].shape != found[key].shape]
     if wrong:
-        raise UserError(f"{folder}: its adapter has other levels than the recipe ({wrong[0]}, {len(wrong)} such weights)")
+        raise UserError(
+            f"{folder}: its adapter has other levels than the recipe ({wrong[0]}, {len(wrong)} such weights)"
+        )
     places = dict(adapter.named_parameters())
     with torch.no_grad():
         for key in own:

@@ -74,13 +74,21 @@ def trainable(teacher: Teacher) -> list[str]:
     if teacher.adapter is not None:
         layers = _lora_layers(teacher)
         own = sum(w.numel() for name, w in teacher.adapter.named_parameters() if "lora_" in name)
-        lines.append(f"adapter   {len(layers)} linear layers, {own:,} of {weights:,} weights, from {teacher.checkpoint}")
+        lines.append(
+            f"adapter   {len(layers)} linear layers, {own:,} of {weights:,} weights, from {teacher.checkpoint}"
+        )
     elif kind == "full" and teacher.checkpoint:
         lines.append(f"weights   all {weights:,} trained, from {teacher.checkpoint}/model")
     else:
         lines.append(f"weights   {weights:,}, none trained")
-    neck = "none" if teacher.neck is None else f"{len(teacher.neck.classifier.weight)} people, from {teacher.checkpoint}"
-    return [*lines, f"neck      {neck}", f"recipe    {teacher.recipe.name}; embedding read {teacher.recipe.readout.embedding}"]
+    neck = (
+        "none" if teacher.neck is None else f"{len(teacher.neck.classifier.weight)} people, from {teacher.checkpoint}"
+    )
+    return [
+        *lines,
+        f"neck      {neck}",
+        f"recipe    {teacher.recipe.name}; embedding read {teacher.recipe.readout.embedding}",
+    ]
 
 
 def _probe(teacher: Teacher) -> Probe:
@@ -102,7 +110,9 @@ def _probe(teacher: Teacher) -> Probe:
 
 
 def _batch(teacher: Teacher, probe: Probe, rows: Sequence[int], *, left: bool = False) -> Batch:
-    scale, shift = (torch.from_numpy(v)[:, None, None] for v in teacher.encoder.backbone.preprocessing.scale_and_shift())
+    scale, shift = (
+        torch.from_numpy(v)[:, None, None] for v in teacher.encoder.backbone.preprocessing.scale_and_shift()
+    )
     images = [row for row, modality in enumerate(probe.modalities) if modality.is_image]
     wanted = [images.index(row) for row in rows if probe.modalities[row].is_image]
     pixels = probe.pixels[wanted].float() * scale + shift if wanted else None
@@ -143,7 +153,9 @@ def _variety(embeddings: NDArray[np.float32]) -> Finding:
     values = np.linalg.svd(unit - unit.mean(axis=0), compute_uv=False) ** 2
     shares = values / max(float(values.sum()), 1e-30)
     rank = float(np.exp(-(shares * np.log(np.maximum(shares, 1e-30))).sum()))
-    seen = f"{dead} of {spread.size} dimensions constant, effective rank {rank:.1f} of {min(len(unit) - 1, spread.size)}"
+    seen = (
+        f"{dead} of {spread.size} dimensions constant, effective rank {rank:.1f} of {min(len(unit) - 1, spread.size)}"
+    )
     return Finding("no collapse", seen, dead == 0 and float(values.sum()) > 1e-6 * len(unit))
 
 
@@ -154,7 +166,9 @@ def _people_apart(unit: NDArray[np.float32], probe: Probe) -> Finding:
     same = people[:, None] == people[None, :]
     off = ~np.eye(len(people), dtype=bool)
     return Finding(
-        "people apart", f"mean cosine {cosine[same & off].mean():.3f} of one person, {cosine[~same].mean():.3f} of two", True
+        "people apart",
+        f"mean cosine {cosine[same & off].mean():.3f} of one person, {cosine[~same].mean():.3f} of two",
+        True,
     )
 
 
@@ -166,7 +180,7 @@ def _adapter(teacher: Teacher, probe: Probe, whole: NDArray[np.float32]) -> list
     if teacher.adapter is None:
         return []
     layers = _lora_layers(teacher)
-    moved = sum(bool(torch.any(layer.lora_B[ADAPTER].weight != 0)) for layer in layers)
+    moved = sum(bool(layer.lora_B[ADAPTER].get_parameter("weight").any()) for layer in layers)
     with teacher.adapter.disable_adapter():
         without = _embed(teacher, probe)
     change = float(np.abs(whole - without).mean() / max(float(np.abs(without).mean()), 1e-30))
@@ -178,5 +192,3 @@ def _adapter(teacher: Teacher, probe: Probe, whole: NDArray[np.float32]) -> list
 
 def _numpy(embeddings: torch.Tensor) -> NDArray[np.float32]:
     return np.asarray(embeddings.float().cpu().numpy())
-
-

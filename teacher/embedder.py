@@ -71,7 +71,9 @@ class Embedder:
                 if number + _AHEAD < len(jobs):
                     ready.append(pool.submit(self._read, samples, *jobs[number + _AHEAD]))
                 told = [captions.get(row) for row in rows]
-                batch = to_device(make_batch(self.encoder.book, [modality] * len(rows), told, pixels), self.encoder.device)
+                batch = to_device(
+                    make_batch(self.encoder.book, [modality] * len(rows), told, pixels), self.encoder.device
+                )
                 if batch["pixels"] is not None:
                     batch["pixels"] = batch["pixels"].float() * self._scale + self._shift
                 embeddings = self.encoder.encode_alike(modality, batch)

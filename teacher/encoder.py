@@ -59,7 +59,13 @@ class Encoder(nn.Module):
         return _at(self.hidden(input_ids, starts, counts, padding, pixels, mask), last)
 
     def hidden(
-        self, input_ids: Tensor, starts: Tensor, counts: Tensor, padding: Tensor, pixels: Tensor | None, mask: Tensor | None
+        self,
+        input_ids: Tensor,
+        starts: Tensor,
+        counts: Tensor,
+        padding: Tensor,
+        pixels: Tensor | None,
+        mask: Tensor | None,
     ) -> Tensor:
         """Hidden states [B, T, D] of a `Batch`, after the final norm, in the weights' dtype."""
         states: Tensor = self._read(input_ids, starts, counts, padding, pixels, mask).last_hidden_state
@@ -98,7 +104,8 @@ class Encoder(nn.Module):
         none = torch.zeros(1, dtype=torch.int64, device=self.device)
         cache = DynamicCache()
         self._read(ids, none, none, none, None, None, cache=cache)
-        return [(layer.keys, layer.values) for layer in cache.layers]
+        layers: Any = cache.layers
+        return [(layer.keys, layer.values) for layer in layers]
 
     def _read(
         self,

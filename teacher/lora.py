@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -57,7 +58,9 @@ def match_levels(model: PreTrainedModel, family: Family, levels: Mapping[str, Le
             )
         for module in modules:
             if owner.setdefault(module, name) != name:
-                raise UserError(f"tuning.levels.{name}: {module} is in level '{owner[module]}' too; a layer has one level")
+                raise UserError(
+                    f"tuning.levels.{name}: {module} is in level '{owner[module]}' too; a layer has one level"
+                )
         found.append(Matched(name, level, pattern, modules))
     return found
 
@@ -67,8 +70,8 @@ def describe(matched: Iterable[Matched], model: nn.Module) -> str:
     rows = []
     for entry in matched:
         level = entry.level
-        sizes = [model.get_submodule(module).weight.shape for module in entry.modules]
-        weights = sum(level.rank * (out + into) + level.dora * out for out, into in sizes)
+        sizes = [tuple(model.get_parameter(f"{module}.weight").shape) for module in entry.modules]
+        weights = sum(level.rank * (out + into) + (out if level.dora else 0) for out, into in sizes)
         rows.append(
             {
                 "level": entry.name,
@@ -96,7 +99,7 @@ def attach(model: PreTrainedModel, matched: Iterable[Matched]) -> PeftModel:
     entries = list(matched)
     config = LoraConfig(
         r=entries[0].level.rank,
-        lora_alpha=entries[0].level.alpha,
+        lora_alpha=entries[0].level.alpha,  # type: ignore[arg-type] # any number works
         lora_dropout=max(entry.level.dropout for entry in entries),
         use_dora=any(entry.level.dora for entry in entries),
         target_modules="|".join(f"(?:{entry.pattern})" for entry in entries),
@@ -126,11 +129,13 @@ def fixed_magnitudes(peft: PeftModel) -> dict[str, torch.Tensor]:
     `use_dora` holds for a whole adapter file. DoRA computes m * (W + BA) / |W + BA|, so with m = |W + BA| a plain LoRA
     layer is written as DoRA and computes the same (arXiv 2402.09353, equation 5).
     """
-    if not peft.peft_config[ADAPTER].use_dora:
+    config: Any = peft.peft_config[ADAPTER]
+    if not config.use_dora:
         return {}
     magnitudes = {}
-    for name, layer in peft.named_modules():
-        if isinstance(layer, LoraLayer) and ADAPTER in layer.lora_A and not layer.use_dora[ADAPTER]:
+    for name, module in peft.named_modules():
+        layer: Any = module
+        if isinstance(module, LoraLayer) and ADAPTER in layer.lora_A and not layer.use_dora[ADAPTER]:
             with torch.no_grad():
                 weight = layer.get_base_layer().weight.float() + layer.get_delta_weight(ADAPTER).float()
                 magnitudes[f"{name}.{MAGNITUDE}"] = weight.norm(dim=1)

@@ -55,14 +55,20 @@ class PromptBook:
         """
         missing = [token for token in family.special_tokens if not _is_one_token(tokenizer, token)]
         if missing:
-            raise UserError(f"the tokenizer of this {family.name} has no token {missing[0]}; use the base's own tokenizer")
+            raise UserError(
+                f"the tokenizer of this {family.name} has no token {missing[0]}; use the base's own tokenizer"
+            )
         prompts = {}
         for modality in Modality:
             before, after = settings.message(modality)
             opening, closing = family.chat.image if modality.is_image else ("", "")
-            prefix = f"{family.chat.system[0]}{settings.system}{family.chat.system[1]}{family.chat.user[0]}{before}{opening}"
+            prefix = (
+                f"{family.chat.system[0]}{settings.system}{family.chat.system[1]}{family.chat.user[0]}{before}{opening}"
+            )
             suffix = f"{closing}{after}{family.chat.user[1]}"
-            prompts[modality] = Prompt((*_beginning(tokenizer), *_ids(tokenizer, prefix)), tuple(_ids(tokenizer, suffix)))
+            prompts[modality] = Prompt(
+                (*_beginning(tokenizer), *_ids(tokenizer, prefix)), tuple(_ids(tokenizer, suffix))
+            )
         return cls(prompts, (image_token,) * tokens, settings.caption_tokens, tokenizer)
 
     def captions(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:

@@ -19,7 +19,9 @@ _LONGEST_CHAIN = 8
 
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in files("recipes").iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in files("recipes").iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
@@ -54,17 +56,18 @@ def check_recipe(raw: Mapping[str, Any], where: str) -> Recipe:
             raise UserError(f"recipe {where}: unknown key '{'.'.join(path)}'; {_nearest(path)}") from error
         message = str(first["msg"]).removeprefix("Value error, ")
         told = "" if first["type"] in ("missing", "value_error") else f", found {first['input']!r}"
-        raise UserError(f"recipe {where}: {'.'.join(path) or 'recipe'}: {message}{told}") from error
+        raise UserError(f"recipe {where}: {'.'.join(path) + ': ' if path else ''}{message}{told}") from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe in full as YAML; `load_recipe` reads it again."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    text: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, width=120)
+    return text
 
 
 def _read(name: str, depth: int = 0) -> dict[str, Any]:
     if depth > _LONGEST_CHAIN:
-        raise UserError(f"recipe {name}: extends itself, or a chain of more than {_LONGEST_CHAIN} recipes")
+        raise UserError(f"recipe {name}: extends itself, or a chain of more than {_LONGEST_CHAIN + 1} recipes")
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         try:
@@ -74,21 +77,27 @@ def _read(name: str, depth: int = 0) -> dict[str, Any]:
     else:
         if name not in list_recipes():
             near = difflib.get_close_matches(name, list_recipes(), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(list_recipes())}"
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(list_recipes())}."
             raise UserError(f"recipe '{name}' is not known; {hint} A path ends in .yaml")
         text = files("recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     raw = _parsed(text, f"recipe {name}")
     if not isinstance(raw, dict):
         raise UserError(f"recipe {name}: expected a mapping of sections, found {type(raw).__name__}")
     if "extends" in raw:
-        raw = _merged(_read(str(raw.pop("extends")), depth + 1), raw)
-    return raw
+        return _merged(_read(_beside(path, str(raw.pop("extends"))), depth + 1), raw)
+    return dict(raw)
+
+
+def _beside(path: Path, name: str) -> str:
+    """The recipe `name` as a recipe at `path` calls it: a relative path is relative to that recipe."""
+    near = path.parent / name
+    return str(near) if path.is_file() and near.is_file() else name
 
 
 def _parsed(text: str, where: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{where}: not YAML ({' '.join(str(error).split())})") from error
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from reid.modality import Modality
 
 ITEM = "{item}"
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -78,8 +79,8 @@ class Level(Section):
     """
 
     part: Literal["vision", "connector", "language"]
-    layers: str = "all"
-    modules: tuple[Literal["attention", "mlp"], ...] = ("attention", "mlp")
+    layers: Annotated[str, BeforeValidator(lambda layers: str(layers) if isinstance(layers, int) else layers)] = "all"
+    modules: Annotated[tuple[Literal["attention", "mlp"], ...], Field(min_length=1)] = ("attention", "mlp")
     rank: Count = 16
     alpha: Positive = 64
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -90,8 +91,11 @@ class Level(Section):
     @field_validator("layers")
     @classmethod
     def _are_ranges(cls, layers: str) -> str:
-        if layers != "all" and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", layers):
-            raise ValueError('expected "all" or ranges such as "0-5,8"')
+        if layers != "all":
+            if not re.fullmatch(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*", layers):
+                raise ValueError('expected "all" or ranges such as "0-5,8"')
+            if any(int(first) > int(last) for first, _, last in (r.partition("-") for r in layers.split(",")) if last):
+                raise ValueError(f"{layers} has a range that ends before it begins")
         return layers
 
 
@@ -131,7 +135,7 @@ class Term(Section):
     @field_validator("schedule")
     @classmethod
     def _is_ordered(cls, schedule: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-        if any(a[0] >= b[0] for a, b in zip(schedule, schedule[1:], strict=False)):
+        if any(a[0] >= b[0] for a, b in pairwise(schedule)):
             raise ValueError("expected shares of the training in ascending order")
         return schedule
 
@@ -141,7 +145,7 @@ class Term(Section):
             return self.weight
         if progress <= self.schedule[0][0]:
             return self.weight * self.schedule[0][1]
-        for (x0, y0), (x1, y1) in zip(self.schedule, self.schedule[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(self.schedule):
             if progress <= x1:
                 return self.weight * (y0 + (y1 - y0) * (progress - x0) / (x1 - x0))
         return self.weight * self.schedule[-1][1]
@@ -208,7 +212,9 @@ class Augmentation(Section):
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Augmentation:
         if self.grey + self.channel > 1:
-            raise ValueError(f"grey {self.grey} and channel {self.channel} exclude each other; their sum must be at most 1")
+            raise ValueError(
+                f"grey {self.grey} and channel {self.channel} exclude each other; their sum must be at most 1"
+            )
         return self
 
 
@@ -217,7 +223,8 @@ class Training(Section):
 
     Attributes:
         epochs: of each stage. An epoch sees as many samples as there are in the data set.
-        max_steps: stop after so many steps, whatever `epochs` says; the learning rate falls to zero by then.
+        max_steps: stop after so many steps, whatever `epochs` says; 0: no such limit. Stages and learning rates shrink
+            with it.
         warmup: share of the training in which learning rates rise; each level's from its own stage on.
         scheduler: how they fall.
         weight_decay: of AdamW. neck_lr: learning rate of the neck. clip: largest norm of the gradient.
@@ -234,8 +241,8 @@ class Training(Section):
         seed: everything random follows from it.
     """
 
-    epochs: tuple[Count, ...] = (10,)
-    max_steps: int = 0
+    epochs: Annotated[tuple[Count, ...], Field(min_length=1)] = (10,)
+    max_steps: Annotated[int, Field(ge=0)] = 0
     warmup: Share = 0.1
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: NotNegative = 0.01
@@ -271,7 +278,9 @@ class Recipe(Section):
         last = len(self.training.epochs) - 1
         for name, level in self.tuning.levels.items():
             if level.stage > last:
-                raise ValueError(f"tuning.levels.{name}.stage: {level.stage}, but training.epochs has stages 0 to {last}")
+                raise ValueError(
+                    f"tuning.levels.{name}.stage: {level.stage}, but training.epochs has stages 0 to {last}"
+                )
         if self.readout.embedding == "after_neck" and not self.objective.id.weight:
             raise ValueError("readout.embedding: after_neck needs objective.id, which trains the neck")
         if not any(getattr(self.objective, name).weight > 0 for name in type(self.objective).model_fields):

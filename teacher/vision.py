@@ -73,7 +73,7 @@ def batch_vision_attention(
     Returns:
         [1, images * patches, heads, width], and no weights.
     """
-    query, key, value = (t[0].unflatten(1, (images, -1)).transpose(0, 1) for t in (query, key, value))
+    query, key, value = (t[0].reshape(t.shape[1], images, -1, t.shape[3]).transpose(0, 1) for t in (query, key, value))
     seen = functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scaling)
     return seen.transpose(1, 2).flatten(0, 1).unsqueeze(0), None
 

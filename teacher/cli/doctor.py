@@ -36,8 +36,8 @@ def doctor(
 ) -> None:
     """Load a checkpoint, say what was trained, and check on synthetic people that it does what it says.
 
-    Padding and batches do not change an embedding, numbers are finite, no dimension has collapsed, the adapter is active.
-    Exits with code 1 if something is wrong.
+    Padding and batches do not change an embedding, numbers are finite, no dimension has collapsed, the adapter is
+    active. Exits with code 1 if something is wrong.
     """
     from teacher.doctor import examine, trainable
     from teacher.embedding import recompute_with

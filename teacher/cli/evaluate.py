@@ -21,9 +21,13 @@ from teacher.cli.options import batch_option, data_option, is_kind, open_teacher
 @click.option("--data", help="The data set, as KIND:ROOT or the path of a manifest. Default: the store's own.")
 @data_option
 @teacher_options
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for pictures, report.txt and report.json.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for pictures, report.txt and report.json."
+)
 @click.option("--val", is_flag=True, help="Score the validation people instead of the test people.")
-@click.option("--queries", type=click.IntRange(1), default=8, show_default=True, help="How many queries a rank list shows.")
+@click.option(
+    "--queries", type=click.IntRange(1), default=8, show_default=True, help="How many queries a rank list shows."
+)
 @batch_option
 def evaluate_command(
     target: Path | None,
@@ -43,8 +47,8 @@ def evaluate_command(
 ) -> None:
     """Score every modality against every modality: mAP, rank-1, mINP, each with its protocol's name.
 
-    Give a store, or a checkpoint (or --base) and --data: then the store is made first, as OUT/embeddings. With --out, rank
-    lists (green: the right person, red: another) and a map of the space are drawn.
+    Give a store, or a checkpoint (or --base) and --data: then the store is made first, as OUT/embeddings. With --out,
+    rank lists (green: the right person, red: another) and a map of the space are drawn.
     """
     from teacher.embedding import reuse_store
     from teacher.evaluation.report import draw, report, save
@@ -56,7 +60,9 @@ def evaluate_command(
         store = EmbeddingStore.open(target)
     else:
         if data is None or out is None:
-            raise UserError("a checkpoint or a base is scored on a data set: name it with --data, and a folder with --out")
+            raise UserError(
+                "a checkpoint or a base is scored on a data set: name it with --data, and a folder with --out"
+            )
         dataset = read_data((data,), settings)
         teacher = open_teacher(
             target, base=base, revision=revision, recipe_name=recipe_name, changes=changes, device=device, dtype=dtype,

@@ -19,16 +19,26 @@ from teacher.teacher import Teacher
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
 data_option = click.option(
-    "--data-set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of the data set's loader; repeatable."
+    "--data-set",
+    "settings",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="An option of the data set's loader; repeatable.",
 )
 base_option = click.option("--base", help="The multimodal LLM: a folder, or an id on the hub.")
 revision_option = click.option("--revision", help="Of the hub id.")
-recipe_option = click.option("--recipe", "recipe_name", help="Name of a recipe (teacher recipes), or a path to a .yaml file.")
+recipe_option = click.option(
+    "--recipe", "recipe_name", help="Name of a recipe (teacher recipes), or a path to a .yaml file."
+)
 set_option = click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe: --set training.seed=1; repeatable."
 )
 device_option = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto: a GPU if there is one."
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: a GPU if there is one.",
 )
 dtype_option = click.option(
     "--dtype",
@@ -98,7 +108,9 @@ def open_teacher(
         backbone = load_backbone(base, recipe.image, revision=revision, device=where, dtype=kind)
         return bare_teacher(backbone, recipe)
     if recipe_name or changes or revision:
-        raise UserError(f"{checkpoint}: a checkpoint has its recipe; --recipe, --set and --revision go with a bare --base")
+        raise UserError(
+            f"{checkpoint}: a checkpoint has its recipe; --recipe, --set and --revision go with a bare --base"
+        )
     merge = kind is torch.float32 if merge is None else merge
     return load_teacher(checkpoint, base=base, device=where, dtype=kind, merge=merge)
 

@@ -29,7 +29,9 @@ def random_numbers(seed: int, epoch: int, places: Sequence[int]) -> NDArray[np.f
     return np.array(rows).reshape(len(rows), _NUMBERS)
 
 
-def augment_images(pixels: Tensor, modalities: Sequence[Modality], numbers: NDArray[np.float64], how: Augmentation) -> Tensor:
+def augment_images(
+    pixels: Tensor, modalities: Sequence[Modality], numbers: NDArray[np.float64], how: Augmentation
+) -> Tensor:
     """Mirror, shift, recolour and erase.
 
     Args:
@@ -60,7 +62,7 @@ def mask_tokens(tokens: Sequence[int], numbers: NDArray[np.float64], share: floa
 
 def _move(pixels: Tensor, mirrored: Tensor, place: Tensor, pad: float) -> Tensor:
     """Mirror and shift by up to `pad`, repeating the edge, in one gather."""
-    n, _, height, width = pixels.shape
+    height, width = pixels.shape[2:]
     reach = int(pad * height / _REFERENCE_HEIGHT)
     dy, dx = ((place * (2 * reach + 1)).long() - reach).unbind(1)
     rows = (torch.arange(height) + dy[:, None]).clamp(0, height - 1)
@@ -68,7 +70,7 @@ def _move(pixels: Tensor, mirrored: Tensor, place: Tensor, pad: float) -> Tensor
     columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
     index = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
     flat = pixels.flatten(2).gather(2, index[:, None, :].expand(-1, 3, -1))
-    return flat.unflatten(2, (height, width)).float()
+    return flat.reshape(pixels.shape).float()
 
 
 def _recolour(pixels: Tensor, is_rgb: Tensor, u: Tensor, how: Augmentation) -> Tensor:
@@ -86,11 +88,11 @@ def _recolour(pixels: Tensor, is_rgb: Tensor, u: Tensor, how: Augmentation) -> T
     mean = pixels.mean(dim=(1, 2, 3))
     offset = mean * (1 - contrast) + brightness
     changed = torch.baddbmm(offset[:, None, None], matrix * contrast[:, None, None], pixels.flatten(2))
-    return changed.clamp_(0, 255).unflatten(2, pixels.shape[2:])
+    return changed.clamp_(0, 255).reshape(pixels.shape)
 
 
 def _erase(pixels: Tensor, u: Tensor, probability: float) -> Tensor:
-    """Replace a rectangle of 2 to 20 % of the area, of aspect 0.3 to 3.3, by grey (Random Erasing, arXiv 1708.04896)."""
+    """Replace a rectangle by grey: 2 to 20 % of the area, aspect 0.3 to 3.3 (Random Erasing, arXiv 1708.04896)."""
     height, width = pixels.shape[2:]
     area = (0.02 + 0.18 * u[:, 1]) * height * width
     aspect = torch.exp((u[:, 2] * 2 - 1) * float(np.log(3.3)))

@@ -115,7 +115,10 @@ class TrainingCollator:
 class TrainingLoader(DataLoader[Draw]):
     """A DataLoader that passes the epoch on to its batches, and is not dealt out again by accelerate."""
 
-    def __init__(self, batches: PeopleBatches, samples: Sequence[Sample], collator: TrainingCollator, workers: int) -> None:
+    def __init__(
+        self, batches: PeopleBatches, samples: Sequence[Sample], collator: TrainingCollator, workers: int
+    ) -> None:
+        self.batches, self.collator = batches, collator
         super().__init__(
             Draws(len(samples)),
             batch_sampler=DrawBatches(batches),
@@ -127,5 +130,4 @@ class TrainingLoader(DataLoader[Draw]):
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the Trainer before each epoch."""
-        assert isinstance(self.batch_sampler, DrawBatches)
-        self.batch_sampler.set_epoch(epoch)
+        self.batches.set_epoch(epoch)

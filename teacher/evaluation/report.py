@@ -48,7 +48,8 @@ class Report:
         lines = ["mAP / rank-1 / mINP in per cent", format_table(rows), ""]
         for (query, gallery), result in self.scores.items():
             row = result.row()
-            lines.append(f"{query} -> {gallery}: protocol {row['protocol']}, {row['queries']} queries, {row['gallery']} in the gallery")
+            sizes = f"{row['queries']} queries, {row['gallery']} in the gallery"
+            lines.append(f"{query} -> {gallery}: protocol {row['protocol']}, {sizes}")
         notes = dict.fromkeys(note for result in self.scores.values() for note in result.notes())
         lines += [f"- {note}" for note in notes if note != AP_VARIANT] + [f"- {AP_VARIANT}"]
         spaces = ["", format_table([gap.row() for gap in self.gaps])] if self.gaps else []
@@ -95,7 +96,9 @@ def report(store: EmbeddingStore, *, val: bool = False) -> Report:
     return Report(scores, gaps(_only(table, rows), embeddings[rows]), table)
 
 
-def draw(result: Report, store: EmbeddingStore, dataset: Dataset, out: Path, *, val: bool = False, queries: int = 8) -> list[Path]:
+def draw(
+    result: Report, store: EmbeddingStore, dataset: Dataset, out: Path, *, val: bool = False, queries: int = 8
+) -> list[Path]:
     """Write the pictures into `out`: a rank list for each query modality, and the map; returns their paths."""
     embeddings = store.embeddings()
     written = []

@@ -17,7 +17,13 @@ _MARKERS = {Modality.RGB: "o", Modality.IR: "s", Modality.SKETCH: "^", Modality.
 
 
 def draw_map(
-    table: SampleTable, embeddings: NDArray[np.float32], path: Path, *, people: int = 12, limit: int = 1500, seed: int = 0
+    table: SampleTable,
+    embeddings: NDArray[np.float32],
+    path: Path,
+    *,
+    people: int = 12,
+    limit: int = 1500,
+    seed: int = 0,
 ) -> None:
     """Write a PNG.
 

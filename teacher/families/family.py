@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -51,7 +52,7 @@ class Family(ABC):
     name: ClassVar[str]
     model_type: ClassVar[str]
     chat: ClassVar[Chat]
-    targets: ClassVar[dict[str, dict[str, str]]]
+    targets: ClassVar[Mapping[str, Mapping[str, str]]]
     special_tokens: ClassVar[tuple[str, ...]]
 
     @abstractmethod
@@ -144,7 +145,7 @@ class Family(ABC):
         assert isinstance(module, nn.Module)
         return module
 
-    def prepare(self, model: nn.Module) -> None:
+    def prepare(self, model: nn.Module) -> None:  # noqa: B027 - most families have nothing to prepare
         """Whatever makes the loaded model faster without changing what it computes. Default: nothing."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,8 @@ class Llava(Family):
     name = "LLaVA-1.5"
     model_type = "llava"
     chat = Chat(system=("", " "), user=("USER: ", " ASSISTANT:"), image=("", "\n"))
-    special_tokens: tuple[str, ...] = ()
-    targets = {"vision": VISION, "connector": CONNECTOR, "language": LANGUAGE}
+    special_tokens: ClassVar[tuple[str, ...]] = ()
+    targets: ClassVar = {"vision": VISION, "connector": CONNECTOR, "language": LANGUAGE}
 
     def grid(self, config: Any, height: int, width: int) -> tuple[int, int]:
         """Patches, none merged."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from teacher.families.qwen import LANGUAGE, VISION_ATTENTION, Qwen
 
 
@@ -12,7 +14,7 @@ class Qwen25VL(Qwen):
     model_type = "qwen2_5_vl"
     # Its windows differ in size within an image, so transformers' own loop over them stays.
     batched_attention = False
-    targets = {
+    targets: ClassVar = {
         "vision": {"attention": VISION_ATTENTION, "mlp": r"model\.visual\.blocks\.LAYER\.mlp\.(gate|up|down)_proj"},
         "connector": {"mlp": r"model\.visual\.merger\.mlp\.[02]"},
         "language": LANGUAGE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from teacher.families.qwen import LANGUAGE, VISION_ATTENTION, Qwen
 
 
@@ -10,7 +12,7 @@ class Qwen2VL(Qwen):
 
     name = "Qwen2-VL"
     model_type = "qwen2_vl"
-    targets = {
+    targets: ClassVar = {
         "vision": {"attention": VISION_ATTENTION, "mlp": r"model\.visual\.blocks\.LAYER\.mlp\.fc[12]"},
         "connector": {"mlp": r"model\.visual\.merger\.mlp\.[02]"},
         "language": LANGUAGE,

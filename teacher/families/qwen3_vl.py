@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -15,7 +15,7 @@ class Qwen3VL(Qwen):
 
     name = "Qwen3-VL"
     model_type = "qwen3_vl"
-    targets = {
+    targets: ClassVar = {
         "vision": {"attention": VISION_ATTENTION, "mlp": r"model\.visual\.blocks\.LAYER\.mlp\.linear_fc[12]"},
         "connector": {"mlp": r"model\.visual\.(merger|deepstack_merger_list\.\d+)\.linear_fc[12]"},
         "language": LANGUAGE,

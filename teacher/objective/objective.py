@@ -22,8 +22,8 @@ from teacher.settings import Objective
 class TermContext:
     """What a term may look at: the whole batch, of all processes.
 
-    embeddings: float32 [N, D], what the teacher gives: before or after the neck, as the readout says. people: int64 [N],
-    from 0. modalities: int64 [N] codes. features: [N, D] after the neck. neck: for terms that classify.
+    embeddings: float32 [N, D], what the teacher gives: before or after the neck, as the readout says. people: int64
+    [N], from 0. modalities: int64 [N] codes. features: [N, D] after the neck. neck: for terms that classify.
     """
 
     embeddings: Tensor

@@ -46,10 +46,15 @@ def make_base(
     numbers = SIZES[size]
     steps = numbers.steps if steps is None else steps
     world = World(
-        seed=seed + _PEOPLE_SEED, people=people or numbers.people, cameras=4, per_camera=1, infrared_cameras=0, sketches=0,
+        seed=seed + _PEOPLE_SEED,
+        people=people or numbers.people,
+        cameras=4,
+        per_camera=1,
+        infrared_cameras=0,
+        sketches=0,
         captions=4,
         modalities=(Modality.RGB, Modality.TEXT),
-    )  # fmt: skip
+    )
     with ArtifactWriter(out, KIND, {"command": f"teacher init --size {size}", "seed": seed}) as artifact:
         encoder = _untrained(numbers, world, seed)
         losses: dict[str, float] = {}
@@ -67,7 +72,9 @@ def make_base(
 
 
 def _untrained(numbers: Size, world: World, seed: int) -> Encoder:
-    prompts = Prompts(system="You describe people.", **dict.fromkeys(("rgb", "ir", "sketch", "text"), INSTRUCTION))
+    prompts = Prompts(
+        system="You describe people.", rgb=INSTRUCTION, ir=INSTRUCTION, sketch=INSTRUCTION, text=INSTRUCTION
+    )
     sentences = [world.text(i) for i in range(len(world)) if world.place(i).modality is Modality.TEXT]
     tokenizer = train_tokenizer([*sentences, *_spoken()], numbers.vocabulary)
     torch.manual_seed(seed)

@@ -184,7 +184,9 @@ class _Pretrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         return self.loader
 
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
         outputs = model(**inputs)
         for name in ("together", "said"):
             value = float(outputs[name])
@@ -209,7 +211,9 @@ def pretrain(encoder: Encoder, data: Captioned, *, steps: int, people: int, lr: 
             lr_scheduler_type="cosine", logging_strategy="no", save_strategy="no", report_to=[], disable_tqdm=True,
             remove_unused_columns=False, dataloader_pin_memory=torch.cuda.is_available(), seed=seed,
         )  # fmt: skip
-        loader = DataLoader(_Handed(), batch_sampler=Examples(data, steps, people, seed), collate_fn=Collator(data, encoder))
+        loader = DataLoader(
+            _Handed(), batch_sampler=Examples(data, steps, people, seed), collate_fn=Collator(data, encoder)
+        )
         trainer = _Pretrainer(Pretrained(encoder), arguments, loader=loader, callbacks=[_Bar(steps)])
         trainer.train()
     encoder.model.requires_grad_(False)

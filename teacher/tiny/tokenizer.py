@@ -44,9 +44,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     )
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
+    merges: Any = [tuple(merge) for merge in model["merges"]]
     return Qwen2Tokenizer(
         vocab=model["vocab"],
-        merges=[tuple(merge) for merge in model["merges"]],
+        merges=merges,
         extra_special_tokens=list(SPECIAL[1:]),
         model_max_length=4096,
     )

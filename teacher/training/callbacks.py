@@ -27,7 +27,8 @@ class Progress(TrainerCallback):
         logs = logs or {}
         if "loss" in logs:
             terms = "  ".join(f"{key[5:]} {value:.3f}" for key, value in logs.items() if key.startswith("term/"))
-            line = f"loss {logs['loss']:.3f}  {terms}  |grad| {logs.get('grad_norm', 0):.2f}  idle {100 * logs['idle']:.0f} %"
+            rest = f"|grad| {logs.get('grad_norm', 0):.2f}  idle {100 * logs['idle']:.0f} %"
+            line = f"loss {logs['loss']:.3f}  {terms}  {rest}"
         elif "eval_mAP" in logs:
             each = "  ".join(f"{key[5:]} {value:.1f}" for key, value in logs.items() if key.startswith("eval_"))
             line = f"validation  {each}"

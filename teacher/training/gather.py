@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -33,7 +35,7 @@ def gather_embeddings(embeddings: Tensor) -> Tensor:
         return embeddings
     parts = [torch.empty_like(embeddings) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, embeddings.detach().contiguous())
-    parts[dist.get_rank()] = _ScaleGradient.apply(embeddings, dist.get_world_size())
+    parts[dist.get_rank()] = _scale(embeddings, dist.get_world_size())
     return torch.cat(parts)
 
 
@@ -41,10 +43,13 @@ class _ScaleGradient(torch.autograd.Function):
     """The identity, whose gradient is multiplied."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, values: Tensor, factor: int) -> Tensor:  # type: ignore[override]
-        ctx.factor = factor  # type: ignore[attr-defined]
+    def forward(ctx: Any, values: Tensor, factor: int) -> Tensor:
+        ctx.factor = factor
         return values.view_as(values)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return gradient * ctx.factor, None  # type: ignore[attr-defined]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.factor, None
+
+
+_scale: Any = _ScaleGradient.apply

@@ -1,4 +1,4 @@
-"""The folder of a training under way, `<out>.training`: where it can be taken up, and whether it is the same training."""
+"""The folder of a training under way, `<out>.training`: where it is taken up, and whether it is the same training."""
 
 from __future__ import annotations
 
@@ -43,11 +43,15 @@ def open_training(out: Path, recipe: Recipe, about: dict[str, str], *, resume: b
     described = {**about, "recipe": dump_recipe(recipe)}
     if (folder / _STARTED).is_file():
         if not resume:
-            raise UserError(f"{folder}: holds a training that was not finished; go on with --resume, or remove the folder")
+            raise UserError(
+                f"{folder}: holds a training that was not finished; go on with --resume, or remove the folder"
+            )
         before = json.loads((folder / _STARTED).read_text(encoding="utf-8"))
         differing = sorted(key for key in {*before, *described} if before.get(key) != described.get(key))
         if differing:
-            raise UserError(f"{folder}: was begun with another {', '.join(differing)}; use the same, or remove the folder")
+            raise UserError(
+                f"{folder}: was begun with another {', '.join(differing)}; use the same, or remove the folder"
+            )
         return newest_checkpoint(folder, processes)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / _STARTED, json.dumps(described))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,20 +85,26 @@ class TeacherTrainer(Trainer):
         if self.optimizer is None:
             groups = parameter_groups(self.teacher, self.recipe, self.matched)
             self.optimizer = torch.optim.AdamW(
-                [{"params": g.weights, "lr": g.lr, "weight_decay": g.decay, "name": g.name, "stage": g.stage} for g in groups]
+                [
+                    {"params": g.weights, "lr": g.lr, "weight_decay": g.decay, "name": g.name, "stage": g.stage}
+                    for g in groups
+                ]
             )
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Each group's rate rises from the start of its stage."""
         if self.lr_scheduler is None:
+            assert self.optimizer is not None
             how = self.recipe.training
             starts = stage_starts(how.epochs, num_training_steps)
             warmup = round(how.warmup * num_training_steps)
             groups = self.optimizer.param_groups
             self._late = [(starts[g["stage"]], g["params"]) for g in groups if g["stage"]]
-            factors = [
-                partial(factor, start=starts[g["stage"]], steps=num_training_steps, warmup=warmup, scheduler=how.scheduler)
+            factors: list[Callable[[int], float]] = [
+                partial(
+                    factor, start=starts[g["stage"]], steps=num_training_steps, warmup=warmup, scheduler=how.scheduler
+                )
                 for g in groups
             ]
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factors)
@@ -203,7 +209,9 @@ def load_trained_state(teacher: TrainableTeacher, folder: Path) -> None:
     expected = trained_state(teacher)
     differing = sorted(set(found) ^ set(expected)) or [k for k in found if found[k].shape != expected[k].shape]
     if differing:
-        raise UserError(f"{folder}: {differing[0]} does not fit ({len(differing)} such weights); was the recipe changed?")
+        raise UserError(
+            f"{folder}: {differing[0]} does not fit ({len(differing)} such weights); was the recipe changed?"
+        )
     places = {**dict(teacher.named_parameters()), **{f"neck.{k}": v for k, v in teacher.neck.state_dict().items()}}
     with torch.no_grad():
         for name, value in found.items():

@@ -260,6 +260,7 @@ def test_values_stay_in_the_range_of_pixels(
 ) -> None:
     images = pictures(6, *size, seed=seed)
     numbers = random_numbers(seed, 0, range(6)) if extreme is None else np.full((6, 16), extreme)
+    shares["channel"] = min(shares["channel"], 1 - shares["grey"])
     found = augment_images(images, [*IMAGES, *IMAGES], numbers, Augmentation(pad=pad, **shares))
     assert found.dtype == torch.float32
     assert found.shape == images.shape

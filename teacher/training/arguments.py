@@ -1,0 +1,64 @@
+"""A recipe's `training` section as arguments of the Trainer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
+
+from reid.errors import UserError
+from teacher.settings import Recipe
+
+
+def training_arguments(recipe: Recipe, folder: Path, device: str) -> TrainingArguments:
+    """The Trainer's arguments; what they leave open is set by `schedule_evaluation`.
+
+    Args:
+        recipe: of the run. folder: for checkpoints and logs. device: "auto", "cpu" or "cuda".
+
+    Raises:
+        UserError: the device or the precision is not to be had.
+    """
+    how = recipe.training
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: no GPU is there; use --device cpu")
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    if how.precision == "bf16" and not on_cpu and not torch.cuda.is_bf16_supported():
+        raise UserError("training.precision: bf16, which this GPU cannot; use fp32")
+    use_bf16 = how.precision == "bf16" or (how.precision == "auto" and not on_cpu and torch.cuda.is_bf16_supported())
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=sum(how.epochs),
+        max_steps=how.max_steps or -1,
+        gradient_accumulation_steps=how.accumulate,
+        max_grad_norm=how.clip,
+        bf16=use_bf16,
+        use_cpu=on_cpu,
+        logging_steps=how.log_every,
+        logging_nan_inf_filter=False,
+        report_to=["tensorboard"],
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+        ddp_backend="gloo" if on_cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1 else None,
+        disable_tqdm=True,
+        seed=how.seed,
+        save_total_limit=1,
+        dataloader_pin_memory=not on_cpu,
+    )
+    if arguments.n_gpu > 1:
+        # transformers would split the batch over threads of one process, each with pairs of its own.
+        arguments._n_gpu = 1
+    return arguments
+
+
+def schedule_evaluation(arguments: TrainingArguments, recipe: Recipe, steps_per_epoch: int, validates: bool) -> None:
+    """When to validate and save: together, so that the best checkpoint is on disk when it is known to be the best."""
+    every = recipe.training.evaluate_every or max(1, steps_per_epoch // recipe.training.accumulate)
+    arguments.save_strategy, arguments.save_steps = IntervalStrategy.STEPS, every
+    if validates:
+        arguments.eval_strategy, arguments.eval_steps = IntervalStrategy.STEPS, every
+        arguments.load_best_model_at_end = True
+        arguments.metric_for_best_model, arguments.greater_is_better = "mAP", True

@@ -1,0 +1,98 @@
+"""Before the first step: the base is loaded, what trains is marked, and the people to train on are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, prepare_model_for_kbit_training
+from torch import nn
+
+from reid.dataset import Dataset
+from reid.errors import UserError
+from reid.sample import Sample, Split
+from teacher.backbone import Backbone, load_backbone
+from teacher.checkpoint import load_adapter_weights
+from teacher.encoder import Encoder
+from teacher.lora import Matched, attach, describe, match_levels
+from teacher.objective import Neck
+from teacher.settings import Recipe
+from teacher.training.model import TrainableTeacher
+
+
+@dataclass
+class Prepared:
+    """Everything that trains, before the first step."""
+
+    backbone: Backbone
+    teacher: TrainableTeacher
+    adapter: PeftModel | None
+    matched: list[Matched]
+    people: dict[str, int]
+    samples: Sequence[Sample]
+
+
+def prepare(
+    dataset: Dataset,
+    recipe: Recipe,
+    base: str,
+    revision: str | None,
+    init: Path | None,
+    device: torch.device,
+    say: Callable[[str], None],
+) -> Prepared:
+    """Load the base, put in what trains, and find whom to train on."""
+    samples = dataset.select(Split.TRAIN)
+    if not samples:
+        raise UserError(f"{dataset.root}: has no samples of split train; nothing to train on")
+    dtype = torch.bfloat16 if device.type == "cuda" and recipe.tuning.kind != "full" else torch.float32
+    backbone = load_backbone(
+        base, recipe.image, revision=revision, device=device, dtype=dtype, quantise=recipe.tuning.quantise
+    )
+    say(f"base: {backbone.family.name}, {backbone.base}, {_count(backbone.model):,} weights")
+    adapter, matched = _tune(backbone, recipe, init, say)
+    if recipe.training.recompute:
+        _recompute(backbone.model)
+    people = {person: number for number, person in enumerate(sorted({s.person_id for s in samples}))}
+    encoder = Encoder(backbone, recipe.prompts)
+    neck = Neck(backbone.width, len(people), recipe.objective.id.scale).to(device)
+    teacher = TrainableTeacher(encoder, neck, recipe.objective, after_neck=recipe.readout.embedding == "after_neck")
+    say(f"trainable: {sum(w.numel() for w in teacher.parameters() if w.requires_grad):,} weights, the neck included")
+    return Prepared(backbone, teacher, adapter, matched, people, samples)
+
+
+def _tune(
+    backbone: Backbone, recipe: Recipe, init: Path | None, say: Callable[[str], None]
+) -> tuple[PeftModel | None, list[Matched]]:
+    """Mark what trains: LoRA layers, all weights, or none."""
+    if recipe.tuning.kind == "lora":
+        matched = match_levels(backbone.model, backbone.family, recipe.tuning.levels)
+        say(describe(matched, backbone.model))
+        if recipe.tuning.quantise:
+            prepare_model_for_kbit_training(backbone.model, use_gradient_checkpointing=False)
+        adapter = attach(backbone.model, matched)
+        if init is not None:
+            load_adapter_weights(adapter, init)
+        return adapter, matched
+    if init is not None:
+        raise UserError(f"--init {init}: only goes with tuning.kind lora; give --base {init}/model instead")
+    if recipe.tuning.kind == "full":
+        backbone.model.requires_grad_(True)
+        head = backbone.model.get_output_embeddings()
+        if head is not None and head.weight is not backbone.model.get_input_embeddings().weight:
+            # It is never run, so it has no gradient.
+            head.requires_grad_(False)
+    return None, []
+
+
+def _recompute(model: Any) -> None:
+    # The first name is that of transformers 5.21 and newer.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
+def _count(module: nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
