@@ -24,7 +24,7 @@ from reid.artifact import expect_kind, read_manifest
 from reid.errors import UserError
 from teacher.backbone import Backbone, Base, load_backbone
 from teacher.encoder import Encoder
-from teacher.lora import ADAPTER, MAGNITUDE, fixed_magnitudes
+from teacher.lora import ADAPTER, MAGNITUDE, fixed_magnitudes, without_peft_warnings
 from teacher.objective import Neck
 from teacher.recipe import load_recipe
 from teacher.settings import Recipe
@@ -171,7 +171,8 @@ def _load_adapter(folder: Path, backbone: Backbone) -> PeftModel:
     found = _read_weights(folder / ADAPTER_WEIGHTS)
     try:
         config = PeftConfig.from_pretrained(str(folder))
-        adapter = PeftModel.from_pretrained(backbone.model, str(folder), config=config)
+        with without_peft_warnings():
+            adapter = PeftModel.from_pretrained(backbone.model, str(folder), config=config)
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}: its adapter does not fit {backbone.base} ({reason})") from error

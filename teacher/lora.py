@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,9 +107,7 @@ def attach(model: PreTrainedModel, matched: Iterable[Matched]) -> PeftModel:
         rank_pattern={entry.pattern: entry.level.rank for entry in entries},
         alpha_pattern={entry.pattern: entry.level.alpha for entry in entries},
     )
-    with warnings.catch_warnings():
-        # peft asks transformers by a name that transformers has begun to rename.
-        warnings.simplefilter("ignore", FutureWarning)
+    with without_peft_warnings():
         peft = get_peft_model(model, config)
     assert isinstance(peft, PeftModel)
     for entry in entries:
@@ -121,6 +120,15 @@ def attach(model: PreTrainedModel, matched: Iterable[Matched]) -> PeftModel:
                 layer.lora_magnitude_vector.pop(ADAPTER)
                 layer.use_dora[ADAPTER] = False
     return peft
+
+
+@contextmanager
+def without_peft_warnings() -> Iterator[None]:
+    """Within the context peft does not warn of a name that transformers renames, nor of keys that we make errors."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="Found missing adapter keys")
+        yield
 
 
 def fixed_magnitudes(peft: PeftModel) -> dict[str, torch.Tensor]:

@@ -1,0 +1,68 @@
+"""Small checkpoints on disk, and a few synthetic people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from small_models import BUILDERS, LEVELS, SIZE, SMALL, tokenizer
+
+from reid.dataset import Dataset
+from reid.datasets import open_dataset
+from reid.synthetic.world import World
+from reid.synthetic.write import write_world
+from teacher.backbone import Backbone, load_backbone
+from teacher.recipe import load_recipe
+from teacher.settings import Image, Recipe
+
+
+@pytest.fixture(scope="session")
+def base_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """base_of("qwen2_vl") is a folder with a small random checkpoint of that family; seeds give others."""
+    root = tmp_path_factory.mktemp("bases")
+
+    def make(family: str = "qwen2_vl", seed: int = 0) -> Path:
+        folder = root / f"{family}-{seed}"
+        if not folder.exists():
+            torch.manual_seed(seed)
+            model = BUILDERS[family]()
+            # As drawn, attention is nearly flat; larger weights make every part matter to the result.
+            with torch.no_grad():
+                for weight in model.parameters():
+                    if weight.ndim > 1:
+                        weight.mul_(5)
+            model.save_pretrained(folder)
+            tokenizer().save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def loaded(base_of: Callable[..., Path]) -> Callable[..., Backbone]:
+    """loaded("qwen2_vl") is a freshly loaded small base of that family."""
+
+    def load(family: str = "qwen2_vl", size: Image = SIZE) -> Backbone:
+        return load_backbone(str(base_of(family)), size)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Twenty synthetic people in four modalities: 12 to train on, 2 to validate on, 6 to test on."""
+    folder = tmp_path_factory.mktemp("data") / "people"
+    world = World(seed=5, people=20, cameras=2, per_camera=1, sketches=1, captions=1, size=(32, 16), lookalikes=0)
+    write_world(world, folder, progress=False)
+    return open_dataset(str(folder))
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Callable[..., Recipe]:
+    """recipe("training.seed=1", ...) is mllmembed in small, with changes."""
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump({"extends": "mllmembed", "name": "small", **SMALL, "tuning": {"levels": LEVELS}}))
+    return lambda *changes: load_recipe(str(path), changes)
