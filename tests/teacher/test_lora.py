@@ -202,9 +202,7 @@ def test_missing_and_unexpected_weights_are_errors(
     path = folder / file
     weights = load_file(path)
     first = min(weights)
-    (folder / "manifest.json").write_text(
-        re.sub(r'"bytes": \d+', '"bytes": 0', (folder / "manifest.json").read_text())
-    )
+    (folder / "manifest.json").write_text(re.sub(r'"bytes": \d+', '"bytes": 0', (folder / "manifest.json").read_text()))
     for changed, message in (
         ({k: v for k, v in weights.items() if k != first}, f"MISSING weights: {re.escape(first)}"),
         ({**weights, "zzz.weight": torch.zeros(1)}, "UNEXPECTED weights: zzz.weight"),
