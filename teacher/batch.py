@@ -11,17 +11,26 @@ from torch import Tensor
 from reid.modality import Modality
 from teacher.prompts import PromptBook
 
+MODALITIES = tuple(Modality)
+"""A modality's code is its place here."""
+
 
 class Batch(TypedDict):
     """B samples.
 
-    input_ids: int64 [B, T]. starts, counts: int64 [B], where a row's placeholders begin and how many there are, 0 for
-    text. last: int64 [B], the position whose hidden state is the embedding: the last token of the prompt. padding:
-    int64 [B], how many tokens of padding stand on the left. pixels: float32 [images, 3, H, W], normalised, in the
-    order of the rows that have one. mask: int64 [B, T], 1 for tokens; None if padding is on the right.
+    Attributes:
+        input_ids: int64 [B, T].
+        modalities: int64 [B], the place of each sample's modality in `MODALITIES`.
+        starts: int64 [B], how long a row's prefix is; there its item begins.
+        counts: int64 [B], how many placeholders of visual tokens follow there; 0 for text.
+        last: int64 [B], the position whose hidden state is the embedding: the last token of the prompt.
+        padding: int64 [B], how many tokens of padding stand on the left.
+        pixels: float32 [images, 3, H, W], normalised, in the order of the rows that have one.
+        mask: int64 [B, T], 1 for tokens; None if padding is on the right.
     """
 
     input_ids: Tensor
+    modalities: Tensor
     starts: Tensor
     counts: Tensor
     last: Tensor
@@ -65,6 +74,7 @@ def make_batch(
     padding = length - lengths if left else torch.zeros_like(lengths)
     return {
         "input_ids": ids,
+        "modalities": torch.tensor([MODALITIES.index(modality) for modality in modalities]),
         "starts": torch.tensor(starts),
         "counts": torch.tensor(counts),
         "last": torch.full_like(lengths, length - 1) if left else lengths - 1,

@@ -59,7 +59,7 @@ def examine(teacher: Teacher) -> list[Finding]:
         Finding("finite numbers", f"{np.isfinite(whole).mean():.0%} of {whole.size:,}", bool(np.isfinite(whole).all())),
         agree("left padding as right padding", _embed(teacher, probe, left=True)),
         agree("batch of 1 as batch of N", _one_by_one(teacher, probe)),
-        agree("shared prefix as whole prompt", _alike(teacher, probe)),
+        agree("shared prefix as whole prompt", _shared(teacher, probe)),
         _variety(whole),
         _people_apart(usual, probe),
     ]
@@ -124,23 +124,19 @@ def _batch(teacher: Teacher, probe: Probe, rows: Sequence[int], *, left: bool = 
 def _embed(teacher: Teacher, probe: Probe, *, left: bool = False) -> NDArray[np.float32]:
     batch = _batch(teacher, probe, range(len(probe.modalities)), left=left)
     with torch.inference_mode():
-        return _numpy(teacher.encoder(**batch))
+        return _numpy(teacher.encoder(batch))
 
 
 def _one_by_one(teacher: Teacher, probe: Probe) -> NDArray[np.float32]:
     with torch.inference_mode():
         return np.concatenate(
-            [_numpy(teacher.encoder(**_batch(teacher, probe, [row]))) for row in range(len(probe.modalities))]
+            [_numpy(teacher.encoder(_batch(teacher, probe, [row]))) for row in range(len(probe.modalities))]
         )
 
 
-def _alike(teacher: Teacher, probe: Probe) -> NDArray[np.float32]:
-    out = np.empty((len(probe.modalities), teacher.encoder.backbone.width), dtype=np.float32)
-    for modality in Modality:
-        rows = [row for row, m in enumerate(probe.modalities) if m is modality]
-        if rows:
-            out[rows] = _numpy(teacher.encoder.encode_alike(modality, _batch(teacher, probe, rows)))
-    return out
+def _shared(teacher: Teacher, probe: Probe) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        return _numpy(teacher.encoder(_batch(teacher, probe, range(len(probe.modalities))), shared=True))
 
 
 def _variety(embeddings: NDArray[np.float32]) -> Finding:

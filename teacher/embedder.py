@@ -76,7 +76,7 @@ class Embedder:
                 )
                 if batch["pixels"] is not None:
                     batch["pixels"] = batch["pixels"].float() * self._scale + self._shift
-                embeddings = self.encoder.encode_alike(modality, batch)
+                embeddings = self.encoder(batch, shared=True)
                 if self.neck is not None:
                     embeddings = self.neck(embeddings)
                 yield rows, embeddings.float().cpu().numpy()

@@ -229,7 +229,8 @@ class Training(Section):
         scheduler: how they fall.
         weight_decay: of AdamW. neck_lr: learning rate of the neck. clip: largest norm of the gradient.
         precision: "bf16" computes in bfloat16; "auto": on GPUs that can.
-        recompute: activations are recomputed in the backward pass instead of kept (gradient checkpointing).
+        recompute: activations are recomputed in the backward pass instead of kept (gradient checkpointing). Where they
+            are kept, the prompts' common beginnings pass the language model once per batch instead of once per sample.
         accumulate: batches per step; each batch has its own pairs.
         chunk: samples that pass the model at a time (GradCache, arXiv 2101.06983); 0: all of them. The gradients are
             those of the whole batch.

@@ -19,9 +19,6 @@ from teacher.data.images import ImageReader
 from teacher.encoder import Encoder
 from teacher.settings import Recipe
 
-MODALITIES = tuple(Modality)
-"""A modality's code in `TermContext.modalities` is its place here."""
-
 
 @dataclass(frozen=True)
 class Draw:
@@ -68,7 +65,7 @@ class Draws(Dataset[Draw]):
 
 
 class TrainingCollator:
-    """Draws -> a `Batch` with `people` and `modalities`.
+    """Draws -> {"batch": a `Batch`, "people": int64 [B]}.
 
     Args:
         samples: what the draws' rows refer to.
@@ -101,9 +98,8 @@ class TrainingCollator:
             for i, s in enumerate(chosen)
         ]
         return {
-            **make_batch(self.book, [s.modality for s in chosen], captions, pixels),
+            "batch": make_batch(self.book, [s.modality for s in chosen], captions, pixels),
             "people": torch.tensor([self.people[s.person_id] for s in chosen]),
-            "modalities": torch.tensor([MODALITIES.index(s.modality) for s in chosen]),
         }
 
     @staticmethod

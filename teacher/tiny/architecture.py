@@ -16,7 +16,7 @@ class Size:
         vision_width, vision_depth, vision_heads: of the vision tower.
         width, depth, heads, key_value_heads, mlp: of the language model.
         vocabulary: tokens, special ones included.
-        height, width_px: what it is pre-trained on, in pixels.
+        patch: side of a patch in pixels. height, width_px: what it is pre-trained on, in pixels.
         people, steps, batch (in people), lr: of the pre-training.
     """
 
@@ -29,6 +29,7 @@ class Size:
     key_value_heads: int
     mlp: int
     vocabulary: int
+    patch: int
     height: int
     width_px: int
     people: int
@@ -41,8 +42,8 @@ INIT_LM = 0.05
 INIT_V = 0.08
 
 SIZES = {
-    "tiny": Size(128, 4, 4, 192, 4, 4, 2, 512, 1024, 168, 84, people=1000, steps=200, batch=16, lr=1e-3),
-    "small": Size(192, 6, 6, 256, 6, 4, 2, 768, 2048, 224, 112, people=2000, steps=1000, batch=16, lr=1e-3),
+    "tiny": Size(128, 4, 4, 192, 3, 4, 2, 384, 1024, 16, 128, 64, people=3000, steps=600, batch=16, lr=1e-3),
+    "small": Size(192, 6, 6, 256, 6, 4, 2, 768, 2048, 16, 192, 96, people=2000, steps=1000, batch=16, lr=1e-3),
 }
 
 
@@ -76,7 +77,7 @@ def make_model(size: Size, tokenizer: Any) -> Qwen2VLForConditionalGeneration:
             "num_heads": size.vision_heads,
             "hidden_size": size.width,
             "mlp_ratio": 4,
-            "patch_size": 14,
+            "patch_size": size.patch,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
             "initializer_range": INIT_V,

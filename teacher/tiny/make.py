@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -59,11 +60,11 @@ def make_base(
         encoder = _untrained(numbers, world, seed)
         losses: dict[str, float] = {}
         if steps:
-            data = render(world, encoder.backbone.preprocessing, encoder)
+            data = render(world, encoder, workers=os.cpu_count() or 1)
             losses = pretrain(encoder, data, steps=steps, people=numbers.batch, lr=numbers.lr, seed=seed)
         encoder.model.save_pretrained(artifact.path)
         encoder.backbone.tokenizer.save_pretrained(artifact.path)
-        _write_preprocessor(artifact.path, encoder.backbone.preprocessing)
+        _write_preprocessor(artifact.path, encoder.backbone.preprocessing, numbers.patch)
         parameters = sum(weight.numel() for weight in encoder.model.parameters())
         artifact.details.update(
             size=size, numbers=asdict(numbers), steps=steps, people=world.people, losses=losses, parameters=parameters
@@ -93,18 +94,18 @@ def _spoken() -> list[str]:
     for name in list_recipes():
         prompts = load_recipe(name).prompts
         lines += [prompts.system, prompts.rgb, prompts.ir, prompts.sketch, prompts.text]
-    return lines * 200
+    return [*lines, *("system\n", "user\n", "assistant\n") * len(lines)] * 200
 
 
-def _write_preprocessor(folder: Path, preprocessing: Preprocessing) -> None:
+def _write_preprocessor(folder: Path, preprocessing: Preprocessing, patch: int) -> None:
     """In the form of transformers, so that its own processors read it too."""
     raw = {
         "image_processor_type": "Qwen2VLImageProcessor",
         "image_mean": list(preprocessing.mean),
         "image_std": list(preprocessing.std),
-        "patch_size": 14,
+        "patch_size": patch,
         "temporal_patch_size": 2,
         "merge_size": 2,
-        "size": {"shortest_edge": 28 * 28, "longest_edge": preprocessing.height * preprocessing.width},
+        "size": {"shortest_edge": 4 * patch * patch, "longest_edge": preprocessing.height * preprocessing.width},
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")

@@ -1,8 +1,9 @@
 """A short pre-training on synthetic people in RGB and text. Infrared and sketches stay unseen.
 
-One pass serves two losses: the hidden state of the prompt's last token is to be near that of other photographs and
-sentences of the same person (as the embedders among multimodal LLMs are pre-trained), and the tokens that follow the
-prompt are to be a sentence about the person (as all of them are).
+One pass serves three losses: what the vision tower makes of a photograph is to be near what it makes of others of the
+same person (vision towers are pre-trained by contrast), so is the hidden state of the prompt's last token, sentences
+included (as with the embedders among multimodal LLMs), and the tokens that follow the prompt are to be a sentence about
+the person (as with all of them).
 """
 
 from __future__ import annotations
@@ -10,27 +11,29 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from edge_runtime.preprocess import Preprocessing
 from reid.modality import Modality
 from reid.progress import progress_bar
 from reid.synthetic.world import World
-from teacher.batch import make_batch
+from reid.synthetic.write import write_world
+from teacher.batch import Batch, make_batch
+from teacher.data.images import ImageReader
 from teacher.encoder import Encoder
+from teacher.families import Visual
 from teacher.objective.infonce import infonce
 from teacher.objective.neck import Neck
 
-_TEMPERATURE = 0.1
+_TEMPERATURE = 0.2
 _PHOTOGRAPHS, _SENTENCES = 3, 1
 """Of each person in a batch."""
 _PAD = 4
@@ -57,20 +60,21 @@ class Example:
     shift: tuple[int, int]
 
 
-def render(world: World, preprocessing: Preprocessing, encoder: Encoder) -> Captioned:
+def render(world: World, encoder: Encoder, workers: int) -> Captioned:
     """Every photograph and sentence of a world, in memory."""
-    photographs: list[NDArray[np.uint8]] = []
-    people: list[int] = []
-    sentences: list[list[str]] = [[] for _ in range(world.people)]
-    for index in progress_bar(range(len(world)), what="drawing people", unit="samples"):
-        place = world.place(index)
-        if place.modality is Modality.RGB:
-            photographs.append(preprocessing.fit(Image.fromarray(world.render(index))))
-            people.append(place.person)
-        elif place.modality is Modality.TEXT:
-            sentences[place.person].append(world.text(index))
+    reader = ImageReader(encoder.backbone.preprocessing)
+    with tempfile.TemporaryDirectory() as folder:
+        write_world(world, Path(folder) / "people", workers=workers)
+        samples = world.samples(Path(folder) / "people")
+        photographs = [sample for sample in samples if sample.image is not None]
+        pixels = np.stack([reader.read(Path(sample.image or "")) for sample in photographs])
+    people = {world.person_id(number): number for number in range(world.people)}
+    sentences: list[list[str]] = [[] for _ in people]
+    for sample in samples:
+        if sample.text is not None:
+            sentences[people[sample.person_id]].append(sample.text)
     tokens = [encoder.book.captions(texts)[0] for texts in sentences]
-    return Captioned(np.stack(photographs), np.array(people), tokens)
+    return Captioned(pixels, np.array([people[sample.person_id] for sample in photographs]), tokens)
 
 
 class Examples(Sampler[list[Example]]):
@@ -105,7 +109,7 @@ class _Handed(Dataset[Example]):
 
 
 class Collator:
-    """Prompt, photograph or sentence, and the sentence that is to be said."""
+    """What is shown, and one photograph of each person with what is to be said about it."""
 
     def __init__(self, data: Captioned, encoder: Encoder) -> None:
         self.data, self.book = data, encoder.book
@@ -115,20 +119,31 @@ class Collator:
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
         modalities = [Modality.TEXT if e.photograph is None else Modality.RGB for e in examples]
-        shown = [self.data.sentences[e.person][e.sentence] if e.photograph is None else None for e in examples]
-        batch = make_batch(self.book, modalities, shown, self._pixels(examples))
-        told = [[*self.data.sentences[e.person][e.told], self.end] for e in examples]
-        ends = (batch["last"] + 1).tolist()
-        length = max(end + len(tokens) for end, tokens in zip(ends, told, strict=True))
-        ids = functional.pad(batch["input_ids"], (0, max(0, length - batch["input_ids"].shape[1])))
-        following = torch.full_like(ids, -100)
-        for row, (end, tokens) in enumerate(zip(ends, told, strict=True)):
-            said = torch.tensor(tokens)
-            ids[row, end : end + len(tokens)] = said
-            following[row, end - 1 : end - 1 + len(tokens)] = said
-        codes = torch.tensor([modality is Modality.TEXT for modality in modalities]).long()
+        captions = [self.data.sentences[e.person][e.sentence] if e.photograph is None else None for e in examples]
+        batch = make_batch(self.book, modalities, captions, self._pixels(examples))
+        images = [e for e in examples if e.photograph is not None]
+        # The first photograph of each person is described.
+        described = list(range(0, len(images), _PHOTOGRAPHS))
+        said, following = self._said([self.data.sentences[images[i].person][images[i].told] for i in described])
         people = torch.tensor([e.person for e in examples])
-        return {**batch, "input_ids": ids, "following": following, "people": people, "modalities": codes}
+        return {
+            "batch": batch,
+            "people": people,
+            "said": said,
+            "following": following,
+            "described": torch.tensor(described),
+        }
+
+    def _said(self, sentences: list[list[int]]) -> tuple[Batch, Tensor]:
+        """Prompts with the sentences after them, and the token that follows each position, -100 where none counts."""
+        batch = make_batch(self.book, [Modality.RGB] * len(sentences), [None] * len(sentences), None)
+        begin = batch["input_ids"].shape[1]
+        told = torch.full((len(sentences), max(map(len, sentences)) + 1), -100)
+        for row, sentence in zip(told, sentences, strict=True):
+            row[: len(sentence) + 1] = torch.tensor([*sentence, self.end])
+        ids = torch.cat([batch["input_ids"], told.clamp(min=0)], dim=1)
+        following = torch.cat([torch.full((len(told), begin - 1), -100), told, torch.full((len(told), 1), -100)], dim=1)
+        return {**batch, "input_ids": ids}, following
 
     def _pixels(self, examples: Sequence[Example]) -> Tensor:
         images = []
@@ -140,38 +155,34 @@ class Collator:
 
 
 class Pretrained(nn.Module):
-    """Both losses."""
+    """The losses."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.neck = Neck(encoder.backbone.width, 1)
+        self.neck, self.tower_neck = Neck(encoder.backbone.width, 1), Neck(encoder.backbone.width, 1)
 
     def forward(
-        self,
-        input_ids: Tensor,
-        starts: Tensor,
-        counts: Tensor,
-        last: Tensor,
-        padding: Tensor,
-        pixels: Tensor,
-        mask: Tensor | None,
-        following: Tensor,
-        people: Tensor,
-        modalities: Tensor,
+        self, batch: Batch, people: Tensor, said: Batch, following: Tensor, described: Tensor
     ) -> dict[str, Tensor]:
-        """A `Batch` with `following` int64 [B, T], the token after each position, -100 where it does not count."""
-        hidden = self.encoder.hidden(input_ids, starts, counts, padding, pixels, mask)
-        embeddings = self.neck(hidden[torch.arange(len(hidden)), last])
+        """Losses of a batch of photographs and sentences, and of what is `said` about the `described` photographs."""
+        visual = self.encoder.see(batch)
+        assert visual is not None
+        modalities, shown = batch["modalities"], batch["counts"] > 0
+        embeddings = self.neck(self.encoder.read_last(batch, visual, shared=True))
         together = infonce(embeddings, people, modalities, _TEMPERATURE, within=True)
+        towers = self.tower_neck(visual.tokens.float().mean(dim=1))
+        seen = infonce(towers, people[shown], modalities[shown], _TEMPERATURE, within=True)
+        hidden = self.encoder.read(said, Visual(visual.tokens[described]))
         counted = following != -100
         logits = self.encoder.model.get_output_embeddings()(hidden[counted])
-        said = functional.cross_entropy(logits.float(), following[counted])
-        return {"loss": together + 0.5 * said, "together": together.detach(), "said": said.detach()}
+        told = functional.cross_entropy(logits.float(), following[counted])
+        loss = together + seen + 0.5 * told
+        return {"loss": loss, "together": together.detach(), "seen": seen.detach(), "said": told.detach()}
 
 
 class _Pretrainer(Trainer):
-    """Keeps both losses for the report."""
+    """Keeps the losses for the report."""
 
     losses: dict[str, float]
 
@@ -188,7 +199,7 @@ class _Pretrainer(Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         outputs = model(**inputs)
-        for name in ("together", "said"):
+        for name in ("together", "seen", "said"):
             value = float(outputs[name])
             self.losses[name] = 0.9 * self.losses.get(name, value) + 0.1 * value
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
@@ -202,7 +213,7 @@ def pretrain(encoder: Encoder, data: Captioned, *, steps: int, people: int, lr: 
         steps: of `people` people each. lr: learning rate at its highest. seed: of the batches.
 
     Returns:
-        The two losses at the end: "together" (InfoNCE), and "said", in nats per token.
+        The losses at the end, in nats: "together" and "seen" (InfoNCE), and "said", per token.
     """
     encoder.model.requires_grad_(True)
     with tempfile.TemporaryDirectory() as folder:

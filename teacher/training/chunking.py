@@ -14,23 +14,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from teacher.batch import Batch
 from teacher.training.model import TrainableTeacher
 
 Inputs = dict[str, Any]
 
 
 def split(inputs: Inputs, size: int) -> list[Inputs]:
-    """Cut a batch into chunks of at most `size` rows, each with the pixels of its own images."""
-    has_image = (inputs["counts"] > 0).long()
+    """Cut a batch into chunks of at most `size` rows, each with the pixels of its own images.
+
+    Args:
+        inputs: {"batch": a `Batch`, "people": int64 [B]}.
+    """
+    batch: Batch = inputs["batch"]
+    has_image = (batch["counts"] > 0).long()
     before = torch.cat([has_image.new_zeros(1), has_image.cumsum(0)]).tolist()
     chunks = []
     for start in range(0, len(has_image), size):
         end = min(start + size, len(has_image))
-        images = slice(before[start], before[end])
-        chunk = {k: v[start:end] if isinstance(v, Tensor) and k != "pixels" else v for k, v in inputs.items()}
-        if inputs["pixels"] is not None:
-            chunk["pixels"] = inputs["pixels"][images] if images.start < images.stop else None
-        chunks.append(chunk)
+        rows: Any = {k: v[start:end] if isinstance(v, Tensor) and k != "pixels" else v for k, v in batch.items()}
+        if batch["pixels"] is not None:
+            images = slice(before[start], before[end])
+            rows["pixels"] = batch["pixels"][images] if images.start < images.stop else None
+        chunks.append({"batch": rows, "people": inputs["people"][start:end]})
     return chunks
 
 
@@ -67,7 +73,7 @@ def chunked_backward(
             states.append(_random_state())
             parts.append(teacher(**chunk, task="embed")["embeddings"])
     embeddings = torch.cat(parts).requires_grad_()
-    loss, terms = teacher.score(embeddings, inputs["people"], inputs["modalities"], progress)
+    loss, terms = teacher.score(embeddings, inputs["people"], inputs["batch"]["modalities"], progress)
     wanted = (embeddings, *teacher.neck_weights())
     gradient, *of_neck = torch.autograd.grad(loss * scale, wanted)
     rows = gradient.split([len(part) for part in parts])

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from teacher.batch import Batch
 from teacher.encoder import Encoder
 from teacher.objective import Neck, TermContext, evaluate_terms
 from teacher.settings import Objective
@@ -21,25 +22,28 @@ class TrainableTeacher(nn.Module):
         neck: for the training people.
         objective: the recipe's section.
         after_neck: whether the embedding is read after the neck; what is compared is what will be stored.
+        share_prefix: whether the prompts' common beginnings pass the language model once per batch.
     """
 
-    def __init__(self, encoder: Encoder, neck: Neck, objective: Objective, *, after_neck: bool = False) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        neck: Neck,
+        objective: Objective,
+        *,
+        after_neck: bool = False,
+        share_prefix: bool = False,
+    ) -> None:
         super().__init__()
+        self.share_prefix = share_prefix
         self.encoder, self.neck, self.objective, self.after_neck = encoder, neck, objective, after_neck
         if not objective.id.weight:
             neck.requires_grad_(False)
 
     def forward(
         self,
-        input_ids: Tensor,
-        starts: Tensor,
-        counts: Tensor,
-        last: Tensor,
-        padding: Tensor,
-        pixels: Tensor | None,
-        mask: Tensor | None,
+        batch: Batch,
         people: Tensor,
-        modalities: Tensor,
         progress: float = 0.0,
         *,
         task: str = "loss",
@@ -49,8 +53,7 @@ class TrainableTeacher(nn.Module):
         """The loss of a batch, or one of the steps that it is cut into (`teacher.training.chunking`).
 
         Args:
-            input_ids, starts, counts, last, padding, pixels, mask: a `Batch`.
-            people, modalities: int64 [B].
+            batch: the samples of this process. people: int64 [B], whom they show.
             progress: share of the training that is done.
             task: "loss": the objective over all processes. "embed": only the embeddings. "surrogate": a scalar whose
                 derivative by the weights is that of the loss, given the loss's `gradient` by these embeddings.
@@ -59,7 +62,7 @@ class TrainableTeacher(nn.Module):
         Returns:
             {"loss", "terms"}, {"embeddings"} or {"loss"}.
         """
-        embeddings = self.encoder(input_ids, starts, counts, last, padding, pixels, mask)
+        embeddings = self.encoder(batch, shared=self.share_prefix)
         if task == "embed":
             return {"embeddings": embeddings}
         if task == "surrogate":
@@ -69,7 +72,7 @@ class TrainableTeacher(nn.Module):
             for weight, its in zip(weights, neck_gradients or [None] * len(weights), strict=True):
                 loss = loss + (weight * its).sum() if its is not None else loss + weight.sum() * 0
             return {"loss": loss + self._every_weight()}
-        total, terms = self.score(embeddings, people, modalities, progress)
+        total, terms = self.score(embeddings, people, batch["modalities"], progress)
         return {"loss": total + self._every_weight(), "terms": terms}
 
     def score(

@@ -59,7 +59,13 @@ def prepare(
     people = {person: number for number, person in enumerate(sorted({s.person_id for s in samples}))}
     encoder = Encoder(backbone, recipe.prompts)
     neck = Neck(backbone.width, len(people), recipe.objective.id.scale).to(device)
-    teacher = TrainableTeacher(encoder, neck, recipe.objective, after_neck=recipe.readout.embedding == "after_neck")
+    teacher = TrainableTeacher(
+        encoder,
+        neck,
+        recipe.objective,
+        after_neck=recipe.readout.embedding == "after_neck",
+        share_prefix=not recipe.training.recompute,
+    )
     say(f"trainable: {sum(w.numel() for w in teacher.parameters() if w.requires_grad):,} weights, the neck included")
     return Prepared(backbone, teacher, adapter, matched, people, samples)
 

@@ -114,7 +114,7 @@ class TeacherTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One forward and backward pass, of the whole batch or in chunks."""
         chunk = self.recipe.training.chunk
-        if chunk and len(inputs["counts"]) > chunk:
+        if chunk and len(inputs["people"]) > chunk:
             loss = self._chunked_step(model, inputs, chunk)
         else:
             loss = super().training_step(model, inputs, num_items_in_batch)

@@ -51,38 +51,54 @@ def encoder(request: pytest.FixtureRequest, loaded: Callable[..., Backbone], rec
 
 @torch.no_grad()
 def test_padding_on_the_left_and_on_the_right_give_the_same(encoder: Encoder) -> None:
-    right, left = encoder(**mixed(encoder)), encoder(**mixed(encoder, left=True))
+    right, left = encoder(mixed(encoder)), encoder(mixed(encoder, left=True))
     assert right.std(dim=0).min() > 1e-3
     torch.testing.assert_close(right, left, atol=2e-5, rtol=1e-4)
 
 
 @torch.no_grad()
 def test_a_batch_of_one_and_of_many_give_the_same(encoder: Encoder) -> None:
-    alone = torch.cat([encoder(**mixed(encoder, rows=[row])) for row in range(len(MODALITIES))])
-    torch.testing.assert_close(encoder(**mixed(encoder)), alone, atol=2e-5, rtol=1e-4)
+    alone = torch.cat([encoder(mixed(encoder, rows=[row])) for row in range(len(MODALITIES))])
+    torch.testing.assert_close(encoder(mixed(encoder)), alone, atol=2e-5, rtol=1e-4)
 
 
 @torch.no_grad()
 def test_a_shared_prefix_gives_what_the_whole_prompt_gives(encoder: Encoder) -> None:
-    whole = encoder(**mixed(encoder))
+    whole = encoder(mixed(encoder))
     with encoder.shared_prefixes():
         for modality in Modality:
             rows = [row for row, m in enumerate(MODALITIES) if m is modality]
             # Twice: computed, then reused.
             for _ in range(2):
-                alike = encoder.encode_alike(modality, mixed(encoder, rows=rows))
+                alike = encoder(mixed(encoder, rows=rows), shared=True)
                 torch.testing.assert_close(whole[rows], alike, atol=2e-5, rtol=1e-4)
+        # All at once, whose prefixes differ in length.
+        torch.testing.assert_close(whole, encoder(mixed(encoder), shared=True), atol=2e-5, rtol=1e-4)
+
+
+def test_a_shared_prefix_gives_the_gradients_of_whole_prompts(encoder: Encoder) -> None:
+    encoder.model.requires_grad_(True)
+    found = []
+    direction = torch.randn(len(MODALITIES), encoder.backbone.width, generator=torch.Generator().manual_seed(2))
+    for shared in (False, True):
+        encoder.zero_grad()
+        (encoder(mixed(encoder), shared=shared) * direction).sum().backward()
+        found.append({n: w.grad.clone() for n, w in encoder.named_parameters() if w.grad is not None})
+    assert found[0].keys() == found[1].keys()
+    for name, gradient in found[0].items():
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(found[1][name], gradient, atol=2e-4 * scale + 1e-5, rtol=1e-3)
 
 
 @torch.no_grad()
 def test_prefixes_are_forgotten_when_the_weights_may_change(encoder: Encoder) -> None:
     batch = mixed(encoder, rows=[0])
     with encoder.shared_prefixes():
-        encoder.encode_alike(Modality.RGB, batch)
+        encoder(batch, shared=True)
     for weight in encoder.model.get_submodule("model.language_model").parameters():
         weight.mul_(1.5)
     with encoder.shared_prefixes():
-        torch.testing.assert_close(encoder.encode_alike(Modality.RGB, batch), encoder(**batch), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(encoder(batch, shared=True), encoder(batch), atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -92,15 +108,15 @@ def test_the_lm_head_is_not_run(encoder: Encoder) -> None:
             raise AssertionError("the lm_head was run")
 
     encoder.model.set_submodule("lm_head", Refuses())
-    assert torch.isfinite(encoder(**mixed(encoder))).all()
+    assert torch.isfinite(encoder(mixed(encoder))).all()
 
 
 @torch.no_grad()
 def test_what_is_seen_reaches_the_embedding(encoder: Encoder) -> None:
     batch = mixed(encoder, rows=[0, 2])
     assert batch["pixels"] is not None
-    changed = encoder(**{**batch, "pixels": torch.stack([batch["pixels"][1], batch["pixels"][1]])})
-    same = encoder(**batch)
+    changed = encoder({**batch, "pixels": torch.stack([batch["pixels"][1], batch["pixels"][1]])})
+    same = encoder(batch)
     torch.testing.assert_close(same[1], changed[1])
     assert (same[0] - changed[0]).abs().max() > 1e-3
 
@@ -121,7 +137,7 @@ def test_qwen_is_what_transformers_computes(
     ids = batch["input_ids"]
     types = (ids == stock.config.image_token_id).int()
     states = stock.model(input_ids=ids, mm_token_type_ids=types, **processed).last_hidden_state
-    torch.testing.assert_close(encoder(**batch), states[:, -1], atol=5e-5, rtol=1e-4)
+    torch.testing.assert_close(encoder(batch), states[:, -1], atol=5e-5, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -134,7 +150,7 @@ def test_llava_is_what_transformers_computes(
     batch = make_batch(encoder.book, [Modality.RGB] * 2, [None] * 2, pictures(2, size))
     stock = AutoModelForImageTextToText.from_pretrained(base_of("llava")).eval()
     states = stock.model(input_ids=batch["input_ids"], pixel_values=batch["pixels"]).last_hidden_state
-    torch.testing.assert_close(encoder(**batch), states[:, -1], atol=5e-5, rtol=1e-4)
+    torch.testing.assert_close(encoder(batch), states[:, -1], atol=5e-5, rtol=1e-4)
 
 
 @torch.no_grad()

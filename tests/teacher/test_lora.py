@@ -141,7 +141,7 @@ def test_plain_peft_loads_what_we_write(
     adapter = trained(backbone, levels(**MIXTURES[mixture]))
     encoder = Encoder(backbone, how.prompts).eval()
     batch = probe(encoder)
-    ours = encoder(**batch)
+    ours = encoder(batch)
     folder = write(tmp_path / "teacher", backbone, how, adapter)
 
     stock = AutoModelForImageTextToText.from_pretrained(base_of(family))
@@ -159,7 +159,7 @@ def test_plain_peft_loads_what_we_write(
 
     for merge in (False, True):
         again = load_teacher(folder, merge=merge)
-        torch.testing.assert_close(again.encoder(**batch), ours, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(again.encoder(batch), ours, atol=1e-4, rtol=1e-3)
 
 
 def patches_of(pixels: torch.Tensor, config: Any) -> dict[str, torch.Tensor]:
@@ -185,7 +185,7 @@ def test_an_adapter_can_be_trained_on(
     load_adapter_weights(other, folder)
     one, two = Encoder(backbone, recipe().prompts).eval(), Encoder(fresh, recipe().prompts).eval()
     with torch.no_grad():
-        torch.testing.assert_close(one(**probe(one)), two(**probe(two)))
+        torch.testing.assert_close(one(probe(one)), two(probe(two)))
     assert any(weight.requires_grad for weight in other.parameters())
     last = loaded()
     narrow = attach(last.model, match_levels(last.model, last.family, levels(vision={"rank": 1})))

@@ -57,13 +57,13 @@ def test_chunks_give_the_gradients_of_the_whole_batch(size: int, more: list[str]
     trainer, prepared = make(*ALL_TERMS, *more)
     teacher = prepared.teacher.train()
     batch = first_batch(trainer.loader)
-    assert set(batch["modalities"].tolist()) == {0, 1, 2, 3}
+    assert set(batch["batch"]["modalities"].tolist()) == {0, 1, 2, 3}
     with torch.random.fork_rng():
         torch.manual_seed(7)
         # With dropout, the whole batch keeps all activations but draws what the chunks draw, one after the other.
         parts = split(batch, size) if more is DROPOUT else [batch]
         embeddings = torch.cat([teacher(**part, task="embed")["embeddings"] for part in parts])
-        total, terms = teacher.score(embeddings, batch["people"], batch["modalities"], 0.0)
+        total, terms = teacher.score(embeddings, batch["people"], batch["batch"]["modalities"], 0.0)
         (total * 0.5).backward()
     whole = gradients(prepared)
     statistics = teacher.neck.norm.running_mean.clone()
@@ -86,8 +86,8 @@ def test_chunks_give_the_gradients_of_the_whole_batch(size: int, more: list[str]
 def test_a_chunk_has_the_pixels_of_its_own_images(make: Make) -> None:
     trainer, prepared = make()
     batch = first_batch(trainer.loader)
-    together = torch.cat([c["pixels"] for c in split(batch, 3) if c["pixels"] is not None])
-    assert torch.equal(together, batch["pixels"])
+    together = torch.cat([c["batch"]["pixels"] for c in split(batch, 3) if c["batch"]["pixels"] is not None])
+    assert torch.equal(together, batch["batch"]["pixels"])
     prepared.teacher.eval()
     with torch.no_grad():
         whole = prepared.teacher(**batch, task="embed")["embeddings"]
