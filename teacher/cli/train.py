@@ -52,11 +52,10 @@ def train_command(
         recipe_name = recipe_name or "mllmembed-tiny"
         click.echo(f"taking the newest base, {base}, with the recipe {recipe_name}", err=True)
     recipe = load_recipe(recipe_name or "mllmembed", changes)
-    place = out or Path("runs/teacher") / recipe.name
-    scores = train(
+    train(
         read_data(data, settings),
         recipe,
-        place,
+        out or Path("runs/teacher") / recipe.name,
         base=base,
         revision=revision,
         init=init,
@@ -65,6 +64,3 @@ def train_command(
         resume=resume,
         say=click.echo,
     )
-    if place.exists():
-        told = f": validation mAP {scores['mAP']:.1f}" if scores else ""
-        click.echo(f"wrote {place}{told}")

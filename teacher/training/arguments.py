@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -28,14 +29,13 @@ def training_arguments(recipe: Recipe, folder: Path, device: str) -> TrainingArg
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     if how.precision == "bf16" and not on_cpu and not torch.cuda.is_bf16_supported():
         raise UserError("training.precision: bf16, which this GPU cannot; use fp32")
-    use_bf16 = how.precision == "bf16" or (how.precision == "auto" and not on_cpu and torch.cuda.is_bf16_supported())
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=sum(how.epochs),
         max_steps=how.max_steps or -1,
         gradient_accumulation_steps=how.accumulate,
         max_grad_norm=how.clip,
-        bf16=use_bf16,
+        bf16=computes_in_bf16(recipe, on_cpu),
         use_cpu=on_cpu,
         logging_steps=how.log_every,
         logging_nan_inf_filter=False,
@@ -45,7 +45,10 @@ def training_arguments(recipe: Recipe, folder: Path, device: str) -> TrainingArg
         ddp_backend="gloo" if on_cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1 else None,
         disable_tqdm=True,
         seed=how.seed,
-        save_total_limit=1,
+        # The best and the last; with 1, the last would be removed before the result is written.
+        save_total_limit=2,
+        # How long ago the best validation was.
+        restore_callback_states_from_checkpoint=True,
         dataloader_pin_memory=not on_cpu,
     )
     if arguments.n_gpu > 1:
@@ -54,9 +57,24 @@ def training_arguments(recipe: Recipe, folder: Path, device: str) -> TrainingArg
     return arguments
 
 
-def schedule_evaluation(arguments: TrainingArguments, recipe: Recipe, steps_per_epoch: int, validates: bool) -> None:
-    """When to validate and save: together, so that the best checkpoint is on disk when it is known to be the best."""
-    every = recipe.training.evaluate_every or max(1, steps_per_epoch // recipe.training.accumulate)
+def computes_in_bf16(recipe: Recipe, on_cpu: bool) -> bool:
+    """Whether the recipe's precision is bfloat16 there."""
+    precision = recipe.training.precision
+    return precision == "bf16" or (precision == "auto" and not on_cpu and torch.cuda.is_bf16_supported())
+
+
+def steps_of(recipe: Recipe, batches: int, epochs: int) -> int:
+    """Steps that so many epochs of so many batches take; what an epoch's last step lacks is not taken from the next."""
+    return epochs * ceil(batches / recipe.training.accumulate)
+
+
+def schedule_evaluation(arguments: TrainingArguments, recipe: Recipe, batches: int, validates: bool) -> None:
+    """When to validate and save: together, so that the best checkpoint is on disk when it is known to be the best.
+
+    Args:
+        arguments: to be completed. recipe: of the run. batches: of an epoch. validates: whether there is anybody.
+    """
+    every = recipe.training.evaluate_every or steps_of(recipe, batches, 1)
     arguments.save_strategy, arguments.save_steps = IntervalStrategy.STEPS, every
     if validates:
         arguments.eval_strategy, arguments.eval_steps = IntervalStrategy.STEPS, every

@@ -1,11 +1,11 @@
-"""What a training says while it runs."""
+"""What a training says while it runs, and when it stops early."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import click
-from transformers import TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from reid.progress import progress_bar
 
@@ -40,3 +40,13 @@ class Progress(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Remove the bar."""
         self.bar.close()
+
+
+class EarlyStop(EarlyStoppingCallback):
+    """Stops when so many validations were not better; also if it was interrupted after it had decided to."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """transformers forgets the decision here, and would train until the next validation."""
+        super().on_train_begin(args, state, control, **kwargs)  # type: ignore[no-untyped-call]
+        if self.early_stopping_patience_counter >= self.early_stopping_patience:
+            control.should_training_stop = True

@@ -20,6 +20,7 @@ from teacher.encoder import Encoder
 from teacher.lora import Matched, attach, describe, match_levels
 from teacher.objective import Neck
 from teacher.settings import Recipe
+from teacher.training.arguments import computes_in_bf16
 from teacher.training.model import TrainableTeacher
 
 
@@ -48,7 +49,9 @@ def prepare(
     samples = dataset.select(Split.TRAIN)
     if not samples:
         raise UserError(f"{dataset.root}: has no samples of split train; nothing to train on")
-    dtype = torch.bfloat16 if device.type == "cuda" and recipe.tuning.kind != "full" else torch.float32
+    dtype = torch.float32
+    if device.type == "cuda" and recipe.tuning.kind != "full" and computes_in_bf16(recipe, on_cpu=False):
+        dtype = torch.bfloat16
     backbone = load_backbone(
         base, recipe.image, revision=revision, device=device, dtype=dtype, quantise=recipe.tuning.quantise
     )

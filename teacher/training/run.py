@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers import TrainingArguments, set_seed
 
 from reid.artifact import MANIFEST, ArtifactWriter
 from reid.dataset import Dataset
@@ -20,8 +20,9 @@ from teacher.data.loading import TrainingCollator, TrainingLoader
 from teacher.embedder import Embedder
 from teacher.recipe import dump_recipe
 from teacher.settings import Recipe
-from teacher.training.arguments import schedule_evaluation, training_arguments
-from teacher.training.callbacks import Progress
+from teacher.training.arguments import schedule_evaluation, steps_of, training_arguments
+from teacher.training.callbacks import EarlyStop, Progress
+from teacher.training.groups import stage_starts
 from teacher.training.prepare import Prepared, prepare
 from teacher.training.state import open_training, working_folder
 from teacher.training.trainer import TeacherTrainer
@@ -70,11 +71,15 @@ def train(
         checkpoint = open_training(out, recipe, about, resume=resume or not first, processes=arguments.world_size)
     trainer = make_trainer(prepared, dataset, recipe, arguments, first)
     _describe_data(prepared, dataset, trainer, tell)
+    _describe_stages(trainer, tell)
+    if resume:
+        tell(f"going on from {checkpoint}" if checkpoint else "note: nothing to go on from; beginning at the beginning")
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     scores = _best_scores(trainer)
     if first:
         _write(out, trainer, prepared, dataset, recipe, init, source, scores)
         shutil.rmtree(working_folder(out))
+    tell(f"wrote {out}" + (f": validation mAP {scores['mAP']:.1f}" if scores else ""))
     return scores
 
 
@@ -98,7 +103,7 @@ def make_trainer(
     schedule_evaluation(arguments, recipe, len(loader), bool(validation.protocols))
     callbacks: list[Any] = [Progress()] if first else []
     if validation.protocols and recipe.training.patience:
-        callbacks.append(EarlyStoppingCallback(recipe.training.patience))
+        callbacks.append(EarlyStop(recipe.training.patience))
     return TeacherTrainer(
         prepared.teacher, arguments, recipe, prepared.matched, loader, validation, embedder, callbacks
     )
@@ -126,6 +131,15 @@ def _describe_data(prepared: Prepared, dataset: Dataset, trainer: TeacherTrainer
     gpus = torch.cuda.device_count()
     if gpus > 1 and trainer.args.world_size == 1:
         say(f"note: one of {gpus} GPUs is used; torchrun --nproc-per-node {gpus} -m teacher train uses all")
+
+
+def _describe_stages(trainer: TeacherTrainer, say: Callable[[str], None]) -> None:
+    how = trainer.recipe.training
+    steps = how.max_steps or steps_of(trainer.recipe, len(trainer.loader), sum(how.epochs))
+    for stage, start in enumerate(stage_starts(how.epochs, steps)):
+        names = [entry.name for entry in trainer.matched if entry.level.stage == stage]
+        if names and start >= steps:
+            say(f"note: {', '.join(names)} will not train: stage {stage} begins after the last of {steps:,} steps")
 
 
 def _best_scores(trainer: TeacherTrainer) -> dict[str, float]:

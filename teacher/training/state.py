@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from zipfile import is_zipfile
 
 from reid.artifact import write_text
 from reid.errors import UserError
@@ -40,7 +41,7 @@ def open_training(out: Path, recipe: Recipe, about: dict[str, str], *, resume: b
     folder = working_folder(out)
     if out.exists():
         raise UserError(f"{out}: already exists; choose another name or remove it first")
-    described = {**about, "recipe": dump_recipe(recipe)}
+    described = {**about, "recipe": dump_recipe(recipe), "number of processes": str(processes)}
     if (folder / _STARTED).is_file():
         if not resume:
             raise UserError(
@@ -59,24 +60,21 @@ def open_training(out: Path, recipe: Recipe, about: dict[str, str], *, resume: b
 
 
 def newest_checkpoint(folder: Path, processes: int = 1) -> Path | None:
-    """The newest checkpoint that was written to its end; those cut short by a kill are removed.
-
-    Raises:
-        UserError: it was written by another number of processes.
-    """
+    """The newest checkpoint that all processes wrote to its end; those cut short by a kill are removed."""
     found = sorted(folder.glob(f"{_PREFIX}*"), key=lambda path: int(path.name.removeprefix(_PREFIX)), reverse=True)
     for path in found:
-        if _is_whole(path):
-            wrote = max(1, len(list(path.glob("rng_state_*.pth"))))
-            if wrote != processes:
-                raise UserError(f"{path}: was written by {wrote} processes; go on with as many, not with {processes}")
+        if _is_whole(path, processes):
             return path
         shutil.rmtree(path)
     return None
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    """The Trainer writes its state last."""
+def _is_whole(checkpoint: Path, processes: int) -> bool:
+    """The first process writes the Trainer's state last; of the others there is the state of their random numbers."""
+    names = [f"rng_state_{process}.pth" for process in range(processes)] if processes > 1 else ["rng_state.pth"]
+    # torch writes a zip file, which ends in its table of contents.
+    if not all(is_zipfile(checkpoint / name) for name in names):
+        return False
     try:
         json.loads((checkpoint / _TRAINER_STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

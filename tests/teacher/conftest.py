@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from reid.synthetic.write import write_world
 from teacher.backbone import Backbone, load_backbone
 from teacher.recipe import load_recipe
 from teacher.settings import Image, Recipe
+
+# Of models this small a second thread makes nothing faster, and children are to compute as their parents do.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +65,9 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_dataset(str(folder))
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Callable[..., Recipe]:
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recipe]:
     """recipe("training.seed=1", ...) is mllmembed in small, with changes."""
-    path = tmp_path / "small.yaml"
+    path = tmp_path_factory.mktemp("recipe") / "small.yaml"
     path.write_text(yaml.safe_dump({"extends": "mllmembed", "name": "small", **SMALL, "tuning": {"levels": LEVELS}}))
     return lambda *changes: load_recipe(str(path), changes)
