@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Backbone:
         model: the unmodified `...ForConditionalGeneration`, perhaps with LoRA layers in it.
         tokenizer: its tokenizer.
         preprocessing: input size of the recipe, mean and std of the base.
+        image_processor: the base's own preprocessor_config.json; empty if it has none.
     """
 
     base: Base
@@ -52,6 +54,7 @@ class Backbone:
     model: PreTrainedModel
     tokenizer: Any
     preprocessing: Preprocessing
+    image_processor: dict[str, Any] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -101,7 +104,8 @@ def load_backbone(
     model.requires_grad_(False)
     place = str(Path(name).resolve()) if Path(name).is_dir() else name
     base = Base(place, revision or getattr(config, "_commit_hash", None), digest_of(name, config))
-    return Backbone(base, family, model.eval(), tokenizer, _preprocessing(name, revision, image))
+    processor = _image_processor(name, revision)
+    return Backbone(base, family, model.eval(), tokenizer, _preprocessing(processor, image), processor)
 
 
 def digest_of(name: str, config: Any = None) -> str:
@@ -202,13 +206,17 @@ def _four_bits(dtype: torch.dtype) -> Any:
     )
 
 
-def _preprocessing(name: str, revision: str | None, image: Image) -> Preprocessing:
-    """The recipe's size with the mean and the std that the base was trained with."""
+def _image_processor(name: str, revision: str | None) -> dict[str, Any]:
     try:
         raw, _ = ImageProcessingMixin.get_image_processor_dict(name, revision=revision)
     except OSError:
-        raw = {}
-    raw = raw.get("image_processor", raw)
+        return {}
+    processor: dict[str, Any] = raw.get("image_processor", raw)
+    return processor
+
+
+def _preprocessing(raw: Mapping[str, Any], image: Image) -> Preprocessing:
+    """The recipe's size with the mean and the std that the base was trained with."""
     mean, std = raw.get("image_mean", CLIP_MEAN), raw.get("image_std", CLIP_STD)
     return Preprocessing(image.height, image.width, _three(mean), _three(std))
 

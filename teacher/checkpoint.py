@@ -33,6 +33,7 @@ from teacher.teacher import Teacher
 KIND = "teacher"
 FORMAT = 1
 ABOUT, NECK, MODEL, RECIPE = "teacher.json", "neck.safetensors", "model", "recipe.yaml"
+PROCESSOR = "preprocessor_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
@@ -48,6 +49,8 @@ def save_teacher(folder: Path, backbone: Backbone, recipe: Recipe, neck: Neck, a
     elif recipe.tuning.kind == "full":
         backbone.model.save_pretrained(folder / MODEL)
         backbone.tokenizer.save_pretrained(folder / MODEL)
+        if backbone.image_processor:
+            (folder / MODEL / PROCESSOR).write_text(json.dumps(backbone.image_processor), encoding="utf-8")
     save_file({k: v.detach().cpu().contiguous() for k, v in neck.state_dict().items()}, folder / NECK)
     about = {
         "format": FORMAT,

@@ -26,6 +26,7 @@ def init(size: str, seed: int, out: Path | None, steps: int | None) -> None:
     if out is None and place.exists():
         click.echo(f"{place} is there already; remove it to make it again")
         return
-    loss = make_base(place, size, seed, steps=steps)
-    told = "not pre-trained" if loss != loss else f"pre-trained to {loss:.2f} nats per token"
+    losses = make_base(place, size, seed, steps=steps)
+    ends = ", ".join(f"{name} {loss:.2f}" for name, loss in losses.items())
+    told = f"pre-trained to losses of {ends} nats" if losses else "not pre-trained"
     click.echo(f"wrote {place}: Qwen2-VL of size {size}, {told}")
