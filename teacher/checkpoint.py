@@ -20,6 +20,7 @@ from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from edge_runtime.preprocess import Preprocessing
 from reid.artifact import expect_kind, read_manifest
 from reid.errors import UserError
 from teacher.backbone import Backbone, Base, load_backbone
@@ -92,6 +93,8 @@ def load_teacher(
         backbone.base = Base(**about["base"])
     else:
         backbone = _load_base(folder, about, base, recipe, device, dtype)
+    # As it was trained: a base that was copied without its preprocessor_config.json would be shown other colours.
+    backbone.preprocessing = Preprocessing.from_dict(about["preprocessing"], str(folder / ABOUT))
     adapter = _load_adapter(folder, backbone) if about["tuning"] == "lora" else None
     if adapter is not None and merge:
         adapter.merge_and_unload()
@@ -117,7 +120,7 @@ def load_adapter_weights(adapter: PeftModel, folder: Path) -> None:
     """
     read_manifest(folder)
     found = _read_weights(folder / ADAPTER_WEIGHTS)
-    own = get_peft_model_state_dict(adapter)
+    own = _state_of(adapter)
     extra = set(fixed_magnitudes(adapter))
     missing, unexpected = sorted(set(own) - set(found)), sorted(set(found) - set(own) - extra)
     wrong = missing or unexpected or [key for key in own if own[key].shape != found[key].shape]
@@ -132,7 +135,7 @@ def load_adapter_weights(adapter: PeftModel, folder: Path) -> None:
 
 
 def _save_adapter(folder: Path, adapter: PeftModel, base: Base) -> None:
-    state = {key: value.detach().cpu().contiguous() for key, value in get_peft_model_state_dict(adapter).items()}
+    state = {key: value.detach().cpu().contiguous() for key, value in _state_of(adapter).items()}
     state |= {key: value.cpu().contiguous() for key, value in fixed_magnitudes(adapter).items()}
     save_file(state, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
     config = adapter.peft_config[ADAPTER]
@@ -179,7 +182,7 @@ def _load_adapter(folder: Path, backbone: Backbone) -> PeftModel:
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}: its adapter does not fit {backbone.base} ({reason})") from error
-    _refuse_other_keys(folder / ADAPTER_WEIGHTS, get_peft_model_state_dict(adapter), found)
+    _refuse_other_keys(folder / ADAPTER_WEIGHTS, _state_of(adapter), found)
     return adapter
 
 
@@ -196,6 +199,15 @@ def _refuse_other_keys(path: Path, expected: Mapping[str, Any], found: Mapping[s
     for what, keys in (("MISSING", set(expected) - set(found)), ("UNEXPECTED", set(found) - set(expected))):
         if keys:
             raise UserError(f"{path}: {what} weights: {min(keys)} ({len(keys)} such keys)")
+    for key, weight in expected.items():
+        if weight.shape != found[key].shape:
+            raise UserError(f"{path}: {key} has shape {list(found[key].shape)}; expected {list(weight.shape)}")
+
+
+def _state_of(adapter: PeftModel) -> dict[str, torch.Tensor]:
+    """What the adapter's file holds: never embeddings, so peft need not ask the hub how many the base has."""
+    state: dict[str, torch.Tensor] = get_peft_model_state_dict(adapter, save_embedding_layers=False)
+    return state
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

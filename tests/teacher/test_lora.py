@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,29 +10,22 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
 from small_models import BUILDERS, LEVELS, SIZE
+from small_teachers import levels, trained, write
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
-from reid.artifact import ArtifactWriter
 from reid.errors import UserError
 from reid.modality import Modality
 from teacher.backbone import Backbone
 from teacher.batch import Batch, make_batch
-from teacher.checkpoint import KIND, RECIPE, load_adapter_weights, load_teacher, save_teacher
+from teacher.checkpoint import load_adapter_weights, load_teacher
 from teacher.encoder import Encoder
 from teacher.lora import attach, describe, match_levels
-from teacher.objective import Neck
-from teacher.recipe import dump_recipe
 from teacher.settings import Level, Recipe
 
 LAYERS = {"qwen2_vl": (8, 2), "qwen2_5_vl": (10, 2), "qwen3_vl": (8, 4), "llava": (18, 2), "llava_onevision": (18, 2)}
 """Linear layers in the vision blocks and in the connector of the small models, counted by hand."""
-
-
-def levels(**changes: dict[str, Any]) -> dict[str, Level]:
-    return {name: Level.model_validate({**level, **changes.get(name, {})}) for name, level in LEVELS.items()}
 
 
 @pytest.mark.parametrize("family", BUILDERS)
@@ -99,24 +91,6 @@ def test_the_table_counts_the_weights_that_train(loaded: Callable[..., Backbone]
 def probe(encoder: Encoder) -> Batch:
     pixels = torch.randn(2, 3, SIZE.height, SIZE.width, generator=torch.Generator().manual_seed(3))
     return make_batch(encoder.book, [Modality.RGB, Modality.SKETCH], [None, None], pixels)
-
-
-def trained(backbone: Backbone, chosen: dict[str, Level]) -> PeftModel:
-    """An adapter whose weights are no longer where they began."""
-    adapter = attach(backbone.model, match_levels(backbone.model, backbone.family, chosen))
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for weight in adapter.parameters():
-            if weight.requires_grad:
-                weight.add_(0.3 * torch.randn_like(weight) * weight.abs().mean().clamp(min=0.3))
-    return adapter.eval()
-
-
-def write(folder: Path, backbone: Backbone, recipe: Recipe, adapter: PeftModel) -> Path:
-    with ArtifactWriter(folder, KIND, {"command": "test"}) as artifact:
-        save_teacher(artifact.path, backbone, recipe, Neck(backbone.width, 3), adapter)
-        (artifact.path / RECIPE).write_text(dump_recipe(recipe))
-    return folder
 
 
 MIXTURES: dict[str, dict[str, dict[str, Any]]] = {
@@ -191,44 +165,3 @@ def test_an_adapter_can_be_trained_on(
     narrow = attach(last.model, match_levels(last.model, last.family, levels(vision={"rank": 1})))
     with pytest.raises(UserError, match="has other levels than the recipe"):
         load_adapter_weights(narrow, folder)
-
-
-@pytest.mark.parametrize("file", ["adapter_model.safetensors", "neck.safetensors"])
-def test_missing_and_unexpected_weights_are_errors(
-    file: str, loaded: Callable[..., Backbone], recipe: Callable[..., Recipe], tmp_path: Path
-) -> None:
-    backbone = loaded()
-    folder = write(tmp_path / "teacher", backbone, recipe(), trained(backbone, levels()))
-    path = folder / file
-    weights = load_file(path)
-    first = min(weights)
-    (folder / "manifest.json").write_text(re.sub(r'"bytes": \d+', '"bytes": 0', (folder / "manifest.json").read_text()))
-    for changed, message in (
-        ({k: v for k, v in weights.items() if k != first}, f"MISSING weights: {re.escape(first)}"),
-        ({**weights, "zzz.weight": torch.zeros(1)}, "UNEXPECTED weights: zzz.weight"),
-    ):
-        save_file(changed, path)
-        resize_in_manifest(folder)
-        with pytest.raises(UserError, match=message):
-            load_teacher(folder)
-
-
-def resize_in_manifest(folder: Path) -> None:
-    """Make the manifest agree with the files' sizes, so that what is tested is the weights."""
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    for name, entry in manifest["files"].items():
-        entry["bytes"] = (folder / name).stat().st_size
-    path.write_text(json.dumps(manifest))
-
-
-def test_a_checkpoint_of_another_base_is_refused_with_both_named(
-    loaded: Callable[..., Backbone], base_of: Callable[..., Path], recipe: Callable[..., Recipe], tmp_path: Path
-) -> None:
-    backbone = loaded()
-    folder = write(tmp_path / "teacher", backbone, recipe(), trained(backbone, levels()))
-    other = base_of("qwen2_vl", seed=1)
-    with pytest.raises(UserError, match="was trained on") as refused:
-        load_teacher(folder, base=str(other))
-    assert str(other) in str(refused.value)
-    assert str(base_of("qwen2_vl")) in str(refused.value)
