@@ -62,7 +62,7 @@ def write_store(
 
     Args:
         teacher: in evaluation mode.
-        dataset: for protocols and fingerprint. samples: which of it; all, if None.
+        dataset: for protocols and fingerprint. samples: those whose image decodes; all, if None.
         out: the store. source: where the data came from, for people.
         batch: samples per pass. shard_rows: samples per shard, also the unit of resuming.
         dtype: "float16" or "float32", as stored.
@@ -103,6 +103,9 @@ def write_store(
             say(f"going on: {kept} of {len(plan)} shards are there")
         _wait()
         _embed_shards(embedder, plan, process, processes)
+    left_out = len(dataset.samples) - len(chosen)
+    more = f"; left out {left_out:,} whose image does not decode" if left_out else ""
+    say(f"wrote {out}: {len(chosen):,} samples, {plan.dim} dimensions{more}")
 
 
 def recompute_with(teacher: Teacher, dataset: Dataset, batch: int = 64) -> Callable[[Sequence[str]], Any]:

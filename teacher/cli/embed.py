@@ -55,8 +55,3 @@ def embed(
         teacher, dataset, out, samples=samples, source=spec_of(data, settings), batch=batch, shard_rows=shard_rows,
         dtype="float32" if full else "float16", say=click.echo,
     )  # fmt: skip
-    left_out = len(dataset.samples) - len(samples)
-    if left_out:
-        click.echo(f"left out {left_out} images that do not decode")
-    if out.exists():
-        click.echo(f"wrote {out}: {len(samples):,} samples, {teacher.encoder.backbone.width} dimensions")

@@ -8,11 +8,9 @@ import click
 
 from reid.artifact import newest
 from reid.cli.options import read_data, spec_of
-from reid.datasets import open_dataset
 from reid.embeddings import KIND as STORE_KIND
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
-from teacher.checkpoint import KIND
 from teacher.cli.options import batch_option, data_option, is_kind, open_teacher, teacher_options
 
 
@@ -50,12 +48,14 @@ def evaluate_command(
     Give a store, or a checkpoint (or --base) and --data: then the store is made first, as OUT/embeddings. With --out,
     rank lists (green: the right person, red: another) and a map of the space are drawn.
     """
+    from teacher.checkpoint import KIND
     from teacher.embedding import reuse_store
     from teacher.evaluation.report import draw, report, save
 
     if target is None and base is None:
         target = newest(STORE_KIND, Path("runs"))
         click.echo(f"taking the newest store, {target}", err=True)
+    dataset = None
     if target is not None and not is_kind(target, KIND):
         store = EmbeddingStore.open(target)
     else:
@@ -68,16 +68,14 @@ def evaluate_command(
             target, base=base, revision=revision, recipe_name=recipe_name, changes=changes, device=device, dtype=dtype,
             merge=merge,
         )  # fmt: skip
-        out.mkdir(parents=True, exist_ok=True)
         store = reuse_store(
             teacher, dataset, out / "embeddings", source=spec_of((data,), settings), batch=batch, say=click.echo
         )
     result = report(store, val=val)
     click.echo(str(result))
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         save(result, out)
-        shown = open_dataset(data or store.manifest.details["dataset"])
-        for path in draw(result, store, shown, out, val=val, queries=queries):
+        dataset = dataset or read_data((data or store.manifest.details["dataset"],), settings)
+        for path in draw(result, store, dataset, out, val=val, queries=queries):
             click.echo(f"wrote {path}")
         click.echo(f"wrote {out / 'report.txt'} and {out / 'report.json'}")

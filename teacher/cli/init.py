@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from teacher.tiny.architecture import SIZES
+SIZES = ("tiny", "small")
+"""The keys of `teacher.tiny.SIZES`, which --help need not import torch for."""
 
 
 @click.command()
-@click.option("--size", type=click.Choice(list(SIZES)), default="tiny", show_default=True, help="How large.")
+@click.option("--size", type=click.Choice(SIZES), default="tiny", show_default=True, help="How large.")
 @click.option("--seed", default=0, show_default=True, help="Of weights, people and order.")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to make. Default: runs/base/SIZE-SEED.")
 @click.option("--steps", type=click.IntRange(0), help="Of the pre-training. Default: the size's own.")

@@ -1,20 +1,21 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and what they stand for. --help imports no torch, a command that runs does."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
-import torch
 
 from reid.artifact import newest, read_manifest
 from reid.errors import UserError
-from teacher.backbone import load_backbone
-from teacher.checkpoint import KIND, load_teacher
-from teacher.recipe import load_recipe
-from teacher.teacher import Teacher
+
+if TYPE_CHECKING:
+    import torch
+
+    from teacher.teacher import Teacher
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
@@ -54,8 +55,6 @@ merge_option = click.option(
 )
 batch_option = click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples per pass.")
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 def teacher_options(command: Decorated) -> Decorated:
     """What names a teacher: a checkpoint, or a base and a recipe; and what it runs on."""
@@ -70,13 +69,15 @@ def choose_device(name: str) -> torch.device:
     Raises:
         UserError: cuda was asked for and there is none.
     """
+    import torch
+
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: no GPU is there; use --device cpu")
     if name == "cpu" or not torch.cuda.is_available():
         if name == "auto":
-            click.echo("running on the CPU: no GPU is there", err=True)
+            _note("running on the CPU: no GPU is there")
         return torch.device("cpu")
-    return torch.device("cuda", _local_rank() % torch.cuda.device_count())
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 def open_teacher(
@@ -95,13 +96,18 @@ def open_teacher(
     Raises:
         UserError: it cannot be loaded, or the options do not go together.
     """
-    from teacher.checkpoint import bare_teacher
+    import torch
+
+    from teacher.backbone import load_backbone
+    from teacher.checkpoint import KIND, bare_teacher, load_teacher
+    from teacher.recipe import load_recipe
 
     if checkpoint is None and base is None:
         checkpoint = newest(KIND, Path("runs"))
-        click.echo(f"taking the newest teacher, {checkpoint}", err=True)
+        _note(f"taking the newest teacher, {checkpoint}")
     where = choose_device(device)
-    kind = _DTYPES.get(dtype) or (torch.bfloat16 if where.type == "cuda" else torch.float32)
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    kind = dtypes.get(dtype) or (torch.bfloat16 if where.type == "cuda" else torch.float32)
     if checkpoint is None:
         assert base is not None
         recipe = load_recipe(recipe_name or "mllmembed", changes)
@@ -123,7 +129,7 @@ def is_kind(folder: Path, kind: str) -> bool:
         return False
 
 
-def _local_rank() -> int:
-    import os
-
-    return int(os.environ.get("LOCAL_RANK", "0"))
+def _note(line: str) -> None:
+    """On standard error, by one process where torchrun started several."""
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(line, err=True)

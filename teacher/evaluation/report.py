@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 
 from reid.artifact import replacing, write_text
@@ -56,7 +57,7 @@ class Report:
         return "\n".join([*lines, *spaces])
 
     def to_json(self) -> str:
-        """All of it, without the ranks."""
+        """All of it, without the ranks; null where no two samples show one person, or no two show different people."""
         scores = [
             {
                 "query": str(query), "gallery": str(gallery), "protocol": result.protocol.name, "mAP": result.mean_ap,
@@ -66,11 +67,11 @@ class Report:
             for (query, gallery), result in self.scores.items()
         ]  # fmt: skip
         spaces = [
-            {"modalities": [str(g.one), str(g.other)], "centre_distance": g.centres, "cosine_same": g.same,
-             "cosine_different": g.different}
+            {"modalities": [str(g.one), str(g.other)], "centre_distance": g.centres, "cosine_same": _or_null(g.same),
+             "cosine_different": _or_null(g.different)}
             for g in self.gaps
         ]  # fmt: skip
-        return json.dumps({"scores": scores, "gaps": spaces}, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps({"scores": scores, "gaps": spaces}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def report(store: EmbeddingStore, *, val: bool = False) -> Report:
@@ -116,13 +117,25 @@ def draw(
 
 
 def save(result: Report, out: Path) -> None:
-    """Write report.txt and report.json into `out`."""
+    """Write report.txt and report.json into `out`, which is made.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another place") from error
     write_text(out / "report.txt", f"{result}\n")
     write_text(out / "report.json", result.to_json())
 
 
 def _cell(result: Evaluation) -> str:
     return f"{100 * result.mean_ap:.1f} / {100 * result.rank1:.1f} / {100 * result.mean_inp:.1f}"
+
+
+def _or_null(number: float) -> float | None:
+    return None if isnan(number) else number
 
 
 def _scored_rows(table: SampleTable, splits: tuple[Split, ...]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class Gap:
     Attributes:
         one, other: which.
         centres: distance of the means of their embeddings of length 1, from 0 to 2.
-        same, different: mean cosine of one person in both, and of two people.
+        same, different: mean cosine of one person in both, and of two people; NaN where there is no such pair.
     """
 
     one: Modality
@@ -33,8 +34,8 @@ class Gap:
         return {
             "modalities": f"{self.one} - {self.other}",
             "centre distance": f"{self.centres:.3f}",
-            "cosine, same person": f"{self.same:.3f}",
-            "cosine, different people": f"{self.different:.3f}",
+            "cosine, same person": _shown(self.same),
+            "cosine, different people": _shown(self.different),
         }
 
 
@@ -52,6 +53,10 @@ def gaps(table: SampleTable, embeddings: NDArray[np.float32]) -> list[Gap]:
             distance = float(np.linalg.norm(means[one] - means[other]))
             found_gaps.append(Gap(one, other, distance, same, different))
     return found_gaps
+
+
+def _shown(cosine: float) -> str:
+    return "-" if isnan(cosine) else f"{cosine:.3f}"
 
 
 def _mean_cosines(
