@@ -47,7 +47,9 @@ class Probe:
 def examine(teacher: Teacher) -> list[Finding]:
     """All checks on a batch of synthetic people in four modalities."""
     probe = _probe(teacher)
-    whole = _embed(teacher, probe)
+    rows = range(len(probe.modalities))
+    batch = _batch(teacher, probe, rows)
+    whole = _embed(teacher, batch)
     usual = normalise(np.nan_to_num(whole) + 1e-12)
     almost = _ALMOST.get(teacher.encoder.model.dtype, 1e-4)
 
@@ -57,13 +59,15 @@ def examine(teacher: Teacher) -> list[Finding]:
 
     findings = [
         Finding("finite numbers", f"{np.isfinite(whole).mean():.0%} of {whole.size:,}", bool(np.isfinite(whole).all())),
-        agree("left padding as right padding", _embed(teacher, probe, left=True)),
-        agree("batch of 1 as batch of N", _one_by_one(teacher, probe)),
-        agree("shared prefix as whole prompt", _shared(teacher, probe)),
+        agree("left padding as right padding", _embed(teacher, _batch(teacher, probe, rows, left=True))),
+        agree(
+            "batch of 1 as batch of N", np.concatenate([_embed(teacher, _batch(teacher, probe, [row])) for row in rows])
+        ),
+        agree("shared prefix as whole prompt", _embed(teacher, batch, shared=True)),
         _variety(whole),
         _people_apart(usual, probe),
     ]
-    return findings + _adapter(teacher, probe, whole)
+    return findings + _adapter(teacher, batch, whole)
 
 
 def trainable(teacher: Teacher) -> list[str]:
@@ -121,22 +125,13 @@ def _batch(teacher: Teacher, probe: Probe, rows: Sequence[int], *, left: bool = 
     return to_device(made, teacher.encoder.device)
 
 
-def _embed(teacher: Teacher, probe: Probe, *, left: bool = False) -> NDArray[np.float32]:
-    batch = _batch(teacher, probe, range(len(probe.modalities)), left=left)
+def _embed(teacher: Teacher, batch: Batch, *, shared: bool = False) -> NDArray[np.float32]:
+    """Embeddings as a store would hold them."""
     with torch.inference_mode():
-        return _numpy(teacher.encoder(batch))
-
-
-def _one_by_one(teacher: Teacher, probe: Probe) -> NDArray[np.float32]:
-    with torch.inference_mode():
-        return np.concatenate(
-            [_numpy(teacher.encoder(_batch(teacher, probe, [row]))) for row in range(len(probe.modalities))]
-        )
-
-
-def _shared(teacher: Teacher, probe: Probe) -> NDArray[np.float32]:
-    with torch.inference_mode():
-        return _numpy(teacher.encoder(_batch(teacher, probe, range(len(probe.modalities))), shared=True))
+        embeddings = teacher.encoder(batch, shared=shared)
+        if teacher.readout_neck is not None:
+            embeddings = teacher.readout_neck(embeddings)
+        return np.asarray(embeddings.float().cpu().numpy())
 
 
 def _variety(embeddings: NDArray[np.float32]) -> Finding:
@@ -172,19 +167,15 @@ def _lora_layers(teacher: Teacher) -> list[LoraLayer]:
     return [m for m in teacher.encoder.model.modules() if isinstance(m, LoraLayer) and ADAPTER in m.lora_A]
 
 
-def _adapter(teacher: Teacher, probe: Probe, whole: NDArray[np.float32]) -> list[Finding]:
+def _adapter(teacher: Teacher, batch: Batch, whole: NDArray[np.float32]) -> list[Finding]:
     if teacher.adapter is None:
         return []
     layers = _lora_layers(teacher)
     moved = sum(bool(layer.lora_B[ADAPTER].get_parameter("weight").any()) for layer in layers)
     with teacher.adapter.disable_adapter():
-        without = _embed(teacher, probe)
+        without = _embed(teacher, batch)
     change = float(np.abs(whole - without).mean() / max(float(np.abs(without).mean()), 1e-30))
     return [
         Finding("adapter trained", f"{moved} of {len(layers)} layers have moved from their start", moved > 0),
         Finding("adapter active", f"embeddings change by {100 * change:.1f} % without it", change > 1e-4),
     ]
-
-
-def _numpy(embeddings: torch.Tensor) -> NDArray[np.float32]:
-    return np.asarray(embeddings.float().cpu().numpy())
