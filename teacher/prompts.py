@@ -13,7 +13,7 @@ from typing import Any
 from reid.errors import UserError
 from reid.modality import Modality
 from teacher.families import Family
-from teacher.settings import Prompts
+from teacher.settings import ITEM, Prompts
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class PromptBook:
             image_token: id of the placeholder. tokens: how many an image takes.
 
         Raises:
-            UserError: the tokenizer does not know a token that the family needs.
+            UserError: the tokenizer does not know a token that the family needs, or a message names the image's.
         """
         missing = [token for token in family.special_tokens if not _is_one_token(tokenizer, token)]
         if missing:
@@ -66,9 +66,13 @@ class PromptBook:
                 f"{family.chat.system[0]}{settings.system}{family.chat.system[1]}{family.chat.user[0]}{before}{opening}"
             )
             suffix = f"{closing}{after}{family.chat.user[1]}"
-            prompts[modality] = Prompt(
-                (*_beginning(tokenizer), *_ids(tokenizer, prefix)), tuple(_ids(tokenizer, suffix))
-            )
+            prompt = Prompt((*_beginning(tokenizer), *_ids(tokenizer, prefix)), tuple(_ids(tokenizer, suffix)))
+            if image_token in (*prompt.prefix, *prompt.suffix):
+                raise UserError(
+                    f"prompts.{modality} or prompts.system: names {tokenizer.convert_ids_to_tokens(image_token)}, the "
+                    f"place of an image; {ITEM} alone stands for it"
+                )
+            prompts[modality] = prompt
         return cls(prompts, (image_token,) * tokens, settings.caption_tokens, tokenizer)
 
     def captions(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
