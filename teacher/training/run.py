@@ -139,7 +139,7 @@ def _describe_stages(trainer: TeacherTrainer, say: Callable[[str], None]) -> Non
     for stage, start in enumerate(stage_starts(how.epochs, steps)):
         names = [entry.name for entry in trainer.matched if entry.level.stage == stage]
         if names and start >= steps:
-            say(f"note: {', '.join(names)} will not train: stage {stage} begins after the last of {steps:,} steps")
+            say(f"note: {', '.join(names)} will not train: stage {stage} would begin after step {steps:,}, the last")
 
 
 def _best_scores(trainer: TeacherTrainer) -> dict[str, float]:

@@ -15,6 +15,8 @@ def wait_until(happened: Callable[[], bool], child: subprocess.Popen[bytes]) -> 
     """Return as soon as something has happened; fail if the child ends before, or hangs."""
     give_up = time.monotonic() + DEADLINE
     while not happened():
-        assert time.monotonic() < give_up, "it hangs"
+        if time.monotonic() > give_up:
+            child.terminate()
+            raise AssertionError("it hangs")
         with suppress(subprocess.TimeoutExpired):
             raise AssertionError(f"it ended too early, with exit code {child.wait(timeout=0.002)}")
