@@ -121,17 +121,21 @@ def load_adapter_weights(adapter: PeftModel, folder: Path) -> None:
     read_manifest(folder)
     found = _read_weights(folder / ADAPTER_WEIGHTS)
     own = _state_of(adapter)
-    extra = set(fixed_magnitudes(adapter))
-    missing, unexpected = sorted(set(own) - set(found)), sorted(set(found) - set(own) - extra)
-    wrong = missing or unexpected or [key for key in own if own[key].shape != found[key].shape]
+    wrong = sorted(set(own) - set(found)) or [key for key in own if own[key].shape != found[key].shape]
+    if not wrong:
+        places = dict(adapter.named_parameters())
+        with torch.no_grad():
+            for key in own:
+                places[_in_model(key)].copy_(found[key])
+        # The magnitudes of levels without DoRA follow from their weights, unless they were trained.
+        fixed = fixed_magnitudes(adapter)
+        wrong = sorted(
+            key for key in set(found) - set(own) if key not in fixed or not _is_near(found[key], fixed[key].cpu())
+        )
     if wrong:
         raise UserError(
             f"{folder}: its adapter has other levels than the recipe ({wrong[0]}, {len(wrong)} such weights)"
         )
-    places = dict(adapter.named_parameters())
-    with torch.no_grad():
-        for key in own:
-            places[_in_model(key)].copy_(found[key])
 
 
 def _save_adapter(folder: Path, adapter: PeftModel, base: Base) -> None:
@@ -202,6 +206,11 @@ def _refuse_other_keys(path: Path, expected: Mapping[str, Any], found: Mapping[s
     for key, weight in expected.items():
         if weight.shape != found[key].shape:
             raise UserError(f"{path}: {key} has shape {list(found[key].shape)}; expected {list(weight.shape)}")
+
+
+def _is_near(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two vectors are equal up to how a base is rounded."""
+    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-3)
 
 
 def _state_of(adapter: PeftModel) -> dict[str, torch.Tensor]:
