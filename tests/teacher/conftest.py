@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from small_models import BUILDERS, LEVELS, SIZE, SMALL, tokenizer
+from small_teachers import levels, trained, write
 
 from reid.dataset import Dataset
 from reid.datasets import open_dataset
@@ -71,3 +72,20 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recipe]:
     path = tmp_path_factory.mktemp("recipe") / "small.yaml"
     path.write_text(yaml.safe_dump({"extends": "mllmembed", "name": "small", **SMALL, "tuning": {"levels": LEVELS}}))
     return lambda *changes: load_recipe(str(path), changes)
+
+
+@pytest.fixture(scope="session")
+def teacher_of(
+    loaded: Callable[..., Backbone], recipe: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """teacher_of(seed=1) is a checkpoint of the small Qwen2-VL with LoRA on all parts; seeds give others."""
+    root = tmp_path_factory.mktemp("teachers")
+
+    def make(seed: int = 1) -> Path:
+        folder = root / f"teacher-{seed}"
+        if not folder.exists():
+            backbone = loaded()
+            write(folder, backbone, recipe(), trained(backbone, levels(), seed))
+        return folder
+
+    return make

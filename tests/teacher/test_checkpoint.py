@@ -34,11 +34,10 @@ Load = Callable[..., Backbone]
 Recipes = Callable[..., Recipe]
 
 
-@pytest.fixture(scope="module")
-def folder(loaded: Load, recipe: Recipes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def folder(teacher_of: Callable[..., Path]) -> Path:
     """A checkpoint with LoRA on all parts."""
-    backbone = loaded()
-    return write(tmp_path_factory.mktemp("teachers") / "teacher", backbone, recipe(), trained(backbone, levels()))
+    return teacher_of()
 
 
 @pytest.fixture
