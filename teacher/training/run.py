@@ -13,6 +13,7 @@ from transformers import TrainingArguments, set_seed
 
 from reid.artifact import MANIFEST, ArtifactWriter
 from reid.dataset import Dataset
+from reid.errors import UserError
 from reid.modality import Modality
 from reid.sampling import PeopleBatches
 from teacher.checkpoint import KIND, RECIPE, save_teacher
@@ -60,6 +61,9 @@ def train(
     Raises:
         UserError: something the user can cure.
     """
+    if out.exists():
+        # Loading a base may take minutes, so not only when the result is written.
+        raise UserError(f"{out}: already exists; choose another name or remove it first")
     arguments = training_arguments(recipe, working_folder(out), device)
     first = arguments.process_index == 0
     tell = say if first else (lambda line: None)

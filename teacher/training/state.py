@@ -36,11 +36,9 @@ def open_training(out: Path, recipe: Recipe, about: dict[str, str], *, resume: b
         The newest whole checkpoint; None to begin at the beginning.
 
     Raises:
-        UserError: `out` exists; one is there and `resume` was not asked for; or it is another training.
+        UserError: one is there and `resume` was not asked for, or it is another one; or nothing can be written there.
     """
     folder = working_folder(out)
-    if out.exists():
-        raise UserError(f"{out}: already exists; choose another name or remove it first")
     described = {**about, "recipe": dump_recipe(recipe), "number of processes": str(processes)}
     if (folder / _STARTED).is_file():
         if not resume:
@@ -54,7 +52,10 @@ def open_training(out: Path, recipe: Recipe, about: dict[str, str], *, resume: b
                 f"{folder}: was begun with another {', '.join(differing)}; use the same, or remove the folder"
             )
         return newest_checkpoint(folder, processes)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another place") from error
     write_text(folder / _STARTED, json.dumps(described))
     return None
 

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from reid.artifact import check_files, read_manifest
 from reid.dataset import Dataset
+from reid.errors import UserError
 from reid.evaluation import evaluate
 from reid.modality import Modality
 from reid.protocol import on_validation
@@ -189,6 +190,21 @@ def test_a_modality_that_is_only_validated_is_still_validated(people: Dataset, r
     trained = run("training.max_steps=1", dataset=without(people, Modality.TEXT, split=Split.TRAIN))
     assert "note: no text to train on; nothing is learnt about it" in trained.told
     assert "text-to-rgb-val" in trained.scores
+
+
+def test_a_place_that_cannot_be_written_is_refused(
+    people: Dataset, recipe: Callable[..., Recipe], base_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        train(people, recipe(), tmp_path / "file" / "teacher", base=str(base_of()), device="cpu")
+
+
+def test_a_result_that_is_there_is_refused_before_the_base_is_loaded(
+    people: Dataset, recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="already exists"):
+        train(people, recipe(), tmp_path, base="nowhere")
 
 
 def late(told: list[str]) -> list[str]:
