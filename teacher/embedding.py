@@ -162,7 +162,10 @@ def _join() -> tuple[int, int]:
 
 def _wait() -> None:
     if dist.is_available() and dist.is_initialized():
-        dist.barrier()
+        try:
+            dist.barrier()
+        except RuntimeError as error:
+            raise UserError("another process of this run has stopped; it says why") from error
 
 
 def _digest(value: Any) -> str:

@@ -206,7 +206,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(
     assert_same(out, whole)
 
 
-@pytest.mark.parametrize(("limit", "file"), [(4, "plan.json"), (2048, "shard-00000.arrow")])
+@pytest.mark.parametrize(("limit", "file"), [(4, "plan.json"), (1536, "shard-00000.arrow")])
 def test_a_full_disk_at_the_first_file_leaves_nothing(
     limit: int, file: str, words: list[str], tmp_path: Path, reid: Any
 ) -> None:
@@ -215,6 +215,18 @@ def test_a_full_disk_at_the_first_file_leaves_nothing(
     assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert f"{file}: cannot be written" in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_at_the_last_file_loses_no_shard(words: list[str], whole: Path, tmp_path: Path, reid: Any) -> None:
+    out = tmp_path / "store"
+    with small_files(4096):
+        done = reid(*words, "--out", out)
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "manifest.json: cannot be written" in done.err
+    kept = shards(tmp_path / "store.partial")
+    assert reid(*words, "--out", out).code == 0
+    assert shards(out) == kept
+    assert_same(out, whole)
 
 
 @pytest.fixture(scope="module")
