@@ -83,7 +83,9 @@ class PromptBook:
         """
         if not texts:
             return [], 0
-        ids = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        # verbose warns of texts that are longer than the model reads, before they are cut.
+        options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
+        ids = self.tokenizer(list(texts), **options)["input_ids"]
         return [row[: self.caption_tokens] for row in ids], sum(len(row) > self.caption_tokens for row in ids)
 
 
