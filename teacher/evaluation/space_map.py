@@ -68,7 +68,13 @@ def draw_map(
 
 
 def _places(unit: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
-    """[n, 2] by t-SNE (van der Maaten and Hinton, 2008) on the first 50 principal components."""
+    """[n, 2] by t-SNE (van der Maaten and Hinton, 2008) on the first 50 principal components.
+
+    t-SNE needs three samples and a distance between some of them; others are put side by side, or all in one place.
+    """
+    apart = float(np.ptp(unit, axis=0).max()) > 1e-6
+    if len(unit) < 3 or not apart:
+        return np.outer(np.arange(len(unit)) * float(apart), (1.0, 0.0))
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
