@@ -64,7 +64,7 @@ def examine(teacher: Teacher) -> list[Finding]:
             "batch of 1 as batch of N", np.concatenate([_embed(teacher, _batch(teacher, probe, [row])) for row in rows])
         ),
         agree("shared prefix as whole prompt", _embed(teacher, batch, shared=True)),
-        _variety(whole),
+        _variety(whole, usual),
         _people_apart(usual, probe),
     ]
     return findings + _adapter(teacher, batch, whole)
@@ -134,13 +134,12 @@ def _embed(teacher: Teacher, batch: Batch, *, shared: bool = False) -> NDArray[n
         return np.asarray(embeddings.float().cpu().numpy())
 
 
-def _variety(embeddings: NDArray[np.float32]) -> Finding:
-    """Collapse: dimensions that never change, or all samples in one place."""
+def _variety(embeddings: NDArray[np.float32], unit: NDArray[np.float32]) -> Finding:
+    """Collapse: dimensions that never change, or all samples in one place; `unit` is `embeddings` of length 1."""
     if not np.isfinite(embeddings).all():
         return Finding("no collapse", "not looked at: numbers are not finite", False)
     spread = embeddings.std(axis=0)
     dead = int((spread <= 1e-6 * max(float(np.abs(embeddings).max()), 1e-30)).sum())
-    unit = normalise(embeddings.copy())
     values = np.linalg.svd(unit - unit.mean(axis=0), compute_uv=False) ** 2
     shares = values / max(float(values.sum()), 1e-30)
     rank = float(np.exp(-(shares * np.log(np.maximum(shares, 1e-30))).sum()))
