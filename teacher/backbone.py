@@ -7,9 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
@@ -92,7 +95,9 @@ def load_backbone(
     rows_columns = family.grid(config, image.height, image.width)
     assert min(rows_columns) > 0
     tokenizer = _tokenizer(name, revision, family, config)
+    # No pickles, which digest_of would not look at either.
     options: dict[str, Any] = {"attn_implementation": attention, "dtype": dtype, "revision": revision}
+    options["use_safetensors"] = True
     if quantise:
         options["quantization_config"] = _four_bits(dtype)
         options["device_map"] = {"": device}
@@ -135,13 +140,18 @@ def _config(name: str, revision: str | None) -> Any:
         raise UserError(f"{name}: has no config.json; expected a folder that save_pretrained wrote, or a hub id")
     try:
         return AutoConfig.from_pretrained(name, revision=revision)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
+        reason = _reason(error)
         # A model_type that transformers does not know is a KeyError or ValueError; the user needs our list either way.
         if folder.is_dir():
             raw = _json(folder / "config.json")
             find_family(str(raw.get("model_type", "none")), name)
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{folder / 'config.json'}: not the config of a {raw['model_type']} ({reason})") from error
         raise UserError(f"{name}: is no folder of a model, and the hub did not give it ({reason})") from error
+
+
+def _reason(error: Exception) -> str:
+    return shorten(str(error), 200, placeholder=" ...") or type(error).__name__
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -156,8 +166,7 @@ def _tokenizer(name: str, revision: str | None, family: Family, config: Any) -> 
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{name}: its tokenizer does not load ({reason})") from error
+        raise UserError(f"{name}: its tokenizer does not load ({_reason(error)})") from error
     image = family.image_token_id(config)
     if image >= len(tokenizer) or tokenizer.convert_ids_to_tokens(image) not in tokenizer.get_added_vocab():
         raise UserError(
@@ -174,9 +183,8 @@ def _model(name: str, options: dict[str, Any]) -> PreTrainedModel:
     try:
         load: Any = AutoModelForImageTextToText.from_pretrained
         model, loaded = load(name, output_loading_info=True, **options)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{name}: its weights do not load ({reason})") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{name}: its weights do not load ({_reason(error)})") from error
     finally:
         transformers_logging.set_verbosity(level)
         if bars:

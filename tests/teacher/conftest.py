@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,8 +18,11 @@ from reid.datasets import open_dataset
 from reid.synthetic.world import World
 from reid.synthetic.write import write_world
 from teacher.backbone import Backbone, load_backbone
-from teacher.recipe import load_recipe
+from teacher.recipe import dump_recipe, load_recipe
 from teacher.settings import Image, Recipe
+
+NOTES = ("note: ", "warning: ", "running on ", "taking ")
+"""How lines on standard error begin that are no errors."""
 
 # Of models this small a second thread makes nothing faster, and children are to compute as their parents do.
 torch.set_num_threads(1)
@@ -89,3 +93,30 @@ def teacher_of(
         return folder
 
     return make
+
+
+@pytest.fixture
+def how(recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
+    """The small recipe, for one step."""
+    path = tmp_path / "how.yaml"
+    path.write_text(dump_recipe(recipe("training.max_steps=1")))
+    return path
+
+
+@pytest.fixture
+def refused(tmp_path: Path, reid: Any) -> Callable[..., str]:
+    """refused("train", ...) is the one line that is said; everything in tmp_path is as it was."""
+
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+    def call(*words: object) -> str:
+        before = files()
+        done = reid("teacher", *words)
+        assert done.code == 2, done.err
+        (line,) = [line for line in done.err.splitlines() if not line.startswith(NOTES)]
+        assert line.startswith("error: ")
+        assert files() == before
+        return str(line.removeprefix("error: "))
+
+    return call
