@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
@@ -134,6 +135,20 @@ def digest_of(name: str, config: Any = None) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def without_transformers_words() -> Iterator[None]:
+    """Within the context transformers shows no bars and warns of nothing; what matters we say ourselves."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
 def _config(name: str, revision: str | None) -> Any:
     folder = Path(name)
     if folder.is_dir() and not (folder / "config.json").is_file():
@@ -177,18 +192,12 @@ def _tokenizer(name: str, revision: str | None, family: Family, config: Any) -> 
 
 
 def _model(name: str, options: dict[str, Any]) -> PreTrainedModel:
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    load: Any = AutoModelForImageTextToText.from_pretrained
     try:
-        load: Any = AutoModelForImageTextToText.from_pretrained
-        model, loaded = load(name, output_loading_info=True, **options)
+        with without_transformers_words():
+            model, loaded = load(name, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{name}: its weights do not load ({_reason(error)})") from error
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         keys = sorted(map(str, loaded.get(what) or ()))
         if keys:

@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from edge_runtime.preprocess import Preprocessing
-from reid.artifact import expect_kind, read_manifest
+from reid.artifact import expect_kind
 from reid.errors import UserError
-from teacher.backbone import Backbone, Base, load_backbone
+from teacher.backbone import Backbone, Base, load_backbone, without_transformers_words
 from teacher.encoder import Encoder
 from teacher.lora import ADAPTER, MAGNITUDE, fixed_magnitudes, without_peft_warnings
 from teacher.objective import Neck
@@ -48,7 +48,8 @@ def save_teacher(folder: Path, backbone: Backbone, recipe: Recipe, neck: Neck, a
     if adapter is not None:
         _save_adapter(folder, adapter, backbone.base)
     elif recipe.tuning.kind == "full":
-        backbone.model.save_pretrained(folder / MODEL)
+        with without_transformers_words():
+            backbone.model.save_pretrained(folder / MODEL)
         backbone.tokenizer.save_pretrained(folder / MODEL)
         if backbone.image_processor:
             (folder / MODEL / PROCESSOR).write_text(json.dumps(backbone.image_processor), encoding="utf-8")
@@ -118,7 +119,11 @@ def load_adapter_weights(adapter: PeftModel, folder: Path) -> None:
     Raises:
         UserError: the levels differ, or `folder` is no checkpoint with an adapter.
     """
-    read_manifest(folder)
+    expect_kind(folder, KIND)
+    tuning = _read_about(folder)["tuning"]
+    if tuning != "lora":
+        instead = f"; give --base {folder / MODEL} instead" if tuning == "full" else ""
+        raise UserError(f"{folder}: has no adapter to train on, because its tuning.kind was {tuning}{instead}")
     found = _read_weights(folder / ADAPTER_WEIGHTS)
     own = _state_of(adapter)
     wrong = sorted(set(own) - set(found)) or [key for key in own if own[key].shape != found[key].shape]

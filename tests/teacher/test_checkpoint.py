@@ -25,9 +25,10 @@ from reid.dataset import Dataset
 from reid.errors import UserError
 from reid.sample import Split
 from teacher.backbone import Backbone, load_backbone
-from teacher.checkpoint import load_teacher
+from teacher.checkpoint import load_adapter_weights, load_teacher
 from teacher.embedder import Embedder
 from teacher.encoder import Encoder
+from teacher.lora import attach, match_levels
 from teacher.settings import Recipe
 
 Load = Callable[..., Backbone]
@@ -130,6 +131,19 @@ def test_a_checkpoint_of_another_base_is_refused_with_both_named(folder: Path, b
         load_teacher(folder, base=str(other))
     assert str(other) in str(refused.value)
     assert str(base_of("qwen2_vl")) in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["full", "frozen"])
+def test_a_checkpoint_without_an_adapter_is_no_beginning_of_one(
+    kind: str, loaded: Load, recipe: Recipes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    saved = write(tmp_path / "teacher", loaded(), recipe(f"tuning.kind={kind}"))
+    assert capfd.readouterr() == ("", "")
+    fresh = loaded()
+    adapter = attach(fresh.model, match_levels(fresh.model, fresh.family, levels()))
+    with pytest.raises(UserError, match=f"has no adapter to train on, because its tuning.kind was {kind}") as refused:
+        load_adapter_weights(adapter, saved)
+    assert (f"--base {saved / 'model'} instead" in str(refused.value)) == (kind == "full")
 
 
 def test_a_base_that_has_moved_is_found_again(
