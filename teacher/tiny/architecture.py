@@ -17,7 +17,8 @@ class Size:
         width, depth, heads, key_value_heads, mlp: of the language model.
         vocabulary: tokens, special ones included.
         patch: side of a patch in pixels. height, width_px: what it is pre-trained on, in pixels.
-        people, steps, batch (in people), lr: of the pre-training.
+        people: of the pre-training. seeing_steps, photographs (per step), seeing_lr: of its first part.
+        reading_steps, batch (people per step), reading_lr: of its second part.
     """
 
     vision_width: int
@@ -33,18 +34,27 @@ class Size:
     height: int
     width_px: int
     people: int
-    steps: int
+    seeing_steps: int
+    photographs: int
+    seeing_lr: float
+    reading_steps: int
     batch: int
-    lr: float
+    reading_lr: float
 
 
-INIT_LM = 0.05
-INIT_V = 0.08
+# Deviations of new weights, about 1 / sqrt(width): transformers' 0.02 suits widths of thousands.
+INIT_LANGUAGE, INIT_VISION = 0.05, 0.08
 
 SIZES = {
-    "tiny": Size(128, 4, 4, 192, 3, 4, 2, 384, 1024, 16, 128, 64, people=3000, steps=600, batch=16, lr=1e-3),
-    "small": Size(192, 6, 6, 256, 6, 4, 2, 768, 2048, 16, 192, 96, people=2000, steps=1000, batch=16, lr=1e-3),
-}
+    "tiny": Size(
+        128, 4, 4, 192, 3, 4, 2, 384, 1024, 16, 128, 64, people=4000,
+        seeing_steps=450, photographs=128, seeing_lr=2e-3, reading_steps=200, batch=16, reading_lr=1e-3,
+    ),
+    "small": Size(
+        192, 6, 6, 256, 6, 4, 2, 768, 2048, 16, 192, 96, people=2000,
+        seeing_steps=400, photographs=64, seeing_lr=1e-3, reading_steps=200, batch=16, reading_lr=1e-3,
+    ),
+}  # fmt: skip
 
 
 def make_model(size: Size, tokenizer: Any) -> Qwen2VLForConditionalGeneration:
@@ -66,7 +76,7 @@ def make_model(size: Size, tokenizer: Any) -> Qwen2VLForConditionalGeneration:
                 "rope_theta": 10000.0,
             },
             "tie_word_embeddings": True,
-            "initializer_range": INIT_LM,
+            "initializer_range": INIT_LANGUAGE,
             "bos_token_id": None,
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
@@ -80,7 +90,7 @@ def make_model(size: Size, tokenizer: Any) -> Qwen2VLForConditionalGeneration:
             "patch_size": size.patch,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
-            "initializer_range": INIT_V,
+            "initializer_range": INIT_VISION,
         },
         image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
         video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),

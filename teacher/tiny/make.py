@@ -18,7 +18,8 @@ from teacher.encoder import Encoder
 from teacher.families import FAMILIES
 from teacher.settings import Prompts
 from teacher.tiny.architecture import SIZES, Size, make_model
-from teacher.tiny.pretraining import pretrain, render
+from teacher.tiny.people import render
+from teacher.tiny.pretraining import pretrain
 from teacher.tiny.tokenizer import train_tokenizer
 
 KIND = "base"
@@ -36,16 +37,16 @@ def make_base(
         out: the folder to make.
         size: a key of `SIZES`.
         seed: of weights, people and order.
-        steps, people: of the pre-training, instead of the size's own.
+        steps: of each part of the pre-training at most; 0 leaves the weights random.
+        people: of the pre-training, instead of the size's own.
 
     Returns:
-        The losses at the end of the pre-training, by name; none without steps.
+        The losses at the end of the pre-training, by name; none without a pre-training.
 
     Raises:
         UserError: `out` exists or cannot be written.
     """
     numbers = SIZES[size]
-    steps = numbers.steps if steps is None else steps
     world = World(
         seed=seed + _PEOPLE_SEED,
         people=people or numbers.people,
@@ -59,15 +60,20 @@ def make_base(
     with ArtifactWriter(out, KIND, {"command": f"teacher init --size {size}", "seed": seed}) as artifact:
         encoder = _untrained(numbers, world, seed)
         losses: dict[str, float] = {}
-        if steps:
+        if steps != 0:
             data = render(world, encoder, workers=os.cpu_count() or 1)
-            losses = pretrain(encoder, data, steps=steps, people=numbers.batch, lr=numbers.lr, seed=seed)
+            losses = pretrain(encoder, data, numbers, steps=steps, seed=seed)
         encoder.model.save_pretrained(artifact.path)
         encoder.backbone.tokenizer.save_pretrained(artifact.path)
         _write_preprocessor(artifact.path, encoder.backbone.preprocessing, numbers.patch)
         parameters = sum(weight.numel() for weight in encoder.model.parameters())
         artifact.details.update(
-            size=size, numbers=asdict(numbers), steps=steps, people=world.people, losses=losses, parameters=parameters
+            size=size,
+            numbers=asdict(numbers),
+            steps=steps,
+            people=world.people,
+            losses=losses,
+            parameters=parameters,
         )
     return losses
 
