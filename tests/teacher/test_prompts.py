@@ -100,6 +100,14 @@ def test_an_empty_caption_is_a_prompt_without_an_item(encoder: Encoder) -> None:
     assert np.abs(empty - man).max() > 0.01
 
 
+def test_sentences_of_any_length_come_back_in_their_order(encoder: Encoder) -> None:
+    texts = ["A man in a red coat.", "Bag.", "A woman in red.", "", "A man."]
+    found = Embedder(encoder, batch=2).embed([said(text, number) for number, text in enumerate(texts)])
+    for row, text in zip(found, texts, strict=True):
+        ids = whole(encoder, Modality.TEXT, tuple(tokenizer()(text)["input_ids"]))
+        np.testing.assert_allclose(row, read_alone(encoder, ids), atol=1e-4)
+
+
 def test_no_captions_are_no_captions(encoder: Encoder) -> None:
     assert encoder.book.captions([]) == ([], 0)
 
