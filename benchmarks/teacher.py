@@ -46,7 +46,7 @@ RECIPE = "mllmembed-tiny"
 TRAINED_ON = 4000
 TEST_WORLDS = (60, 100, 300)
 """People in the worlds whose test people are scored; 60 is the world of `make demo`."""
-STEPS = 1500
+STEPS = 1250
 PHOTO_STEPS = 300
 QUERIES = (Modality.RGB, Modality.IR, Modality.SKETCH, Modality.TEXT)
 HARD = ("ir", "sketch", "text")
@@ -122,7 +122,9 @@ def show(rows: Sequence[dict[str, str]]) -> None:
 def synthetic_teacher(work: Path, seed: int) -> tuple[Path, Path, float]:
     """Base, checkpoint, and the seconds of its training."""
     base = base_in(work, seed)
-    recipe = load_recipe(RECIPE, [f"training.max_steps={STEPS}", f"training.seed={seed}"])
+    recipe = load_recipe(
+        RECIPE, [f"training.max_steps={STEPS}", f"training.evaluate_every={STEPS}", f"training.seed={seed}"]
+    )
     out = work / f"synthetic-{seed}"
     people = world(work / f"people-{TRAINED_ON}", TRAINED_ON, 0)
     return base, out, trained(out, people, recipe, base)
