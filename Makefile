@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: test demo bench clean
+.PHONY: test demo demo-teacher bench bench-teacher clean
 
 # The stamp is renewed when what is installed changes, so a second call starts at once.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -31,11 +31,26 @@ demo: $(VENV)/installed
 	$(BIN)/reid info $(DEMO)/colour
 	@echo 'Look at $(DEMO)/contact-sheet.png, lookalikes.png and rank-lists.png.'
 
+demo-teacher: $(VENV)/installed
+	rm -rf $(DEMO)/teacher
+	$(BIN)/reid data synth $(DEMO)/teacher/train --people 1000 --cameras 4 --per-camera 1 --seed 0 --workers 2
+	$(BIN)/reid data synth $(DEMO)/teacher/people --people 60 --cameras 4 --seed 1 --workers 2
+	$(BIN)/teacher init --out $(DEMO)/teacher/base
+	$(BIN)/teacher train $(DEMO)/teacher/train --base $(DEMO)/teacher/base --recipe mllmembed-tiny --set training.max_steps=600 --set training.evaluate_every=300 --out $(DEMO)/teacher/teacher
+	$(BIN)/teacher doctor $(DEMO)/teacher/teacher
+	$(BIN)/teacher eval --base $(DEMO)/teacher/base --recipe mllmembed-tiny --data $(DEMO)/teacher/people --out $(DEMO)/teacher/before
+	$(BIN)/teacher eval $(DEMO)/teacher/teacher --data $(DEMO)/teacher/people --out $(DEMO)/teacher/after
+	@echo 'Look at $(DEMO)/teacher/after: rank lists and map.png; compare before/report.txt with after/report.txt.'
+
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.rerank
 	$(BIN)/python -m benchmarks.synthetic
 	$(BIN)/python -m benchmarks.derive
+
+bench-teacher: $(VENV)/installed
+	$(BIN)/python -m benchmarks.teacher_speed
+	$(BIN)/python -m benchmarks.teacher synthetic
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist
