@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from reid.artifact import newest
-from reid.cli.options import data_argument, read_data, spec_of
+from reid.cli.options import data_argument, read_data, skip_broken_option, spec_of
 from teacher.cli.options import base_option, data_option, device_option, recipe_option, revision_option, set_option
 
 
@@ -22,6 +23,7 @@ from teacher.cli.options import base_option, data_option, device_option, recipe_
 @click.option("--out", type=click.Path(path_type=Path), help="The checkpoint to make. Default: runs/teacher/RECIPE.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")
 @device_option
+@skip_broken_option
 def train_command(
     data: tuple[str, ...],
     settings: tuple[str, ...],
@@ -33,6 +35,7 @@ def train_command(
     out: Path | None,
     resume: bool,
     device: str,
+    skip_broken: bool,
 ) -> None:
     """Fine-tune a multimodal LLM into one embedding space.
 
@@ -44,6 +47,7 @@ def train_command(
     teacher train people --base Qwen/Qwen2-VL-2B-Instruct
     torchrun --nproc-per-node 4 -m teacher train people --base Qwen/Qwen2-VL-2B-Instruct
     """
+    from reid.readable import readable
     from teacher.recipe import load_recipe
     from teacher.training.run import train
 
@@ -52,8 +56,13 @@ def train_command(
         recipe_name = recipe_name or "mllmembed-tiny"
         click.echo(f"taking the newest base, {base}, with the recipe {recipe_name}", err=True)
     recipe = load_recipe(recipe_name or "mllmembed", changes)
+    dataset = read_data(data, settings)
+    if skip_broken:
+        samples = tuple(readable(dataset.samples))
+        click.echo(f"left out {len(dataset.samples) - len(samples):,} samples whose image does not decode")
+        dataset = replace(dataset, samples=samples)
     train(
-        read_data(data, settings),
+        dataset,
         recipe,
         out or Path("runs/teacher") / recipe.name,
         base=base,

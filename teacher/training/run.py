@@ -25,7 +25,7 @@ from teacher.training.arguments import schedule_evaluation, steps_of, training_a
 from teacher.training.callbacks import EarlyStop, Progress
 from teacher.training.groups import stage_starts
 from teacher.training.prepare import Prepared, prepare
-from teacher.training.state import open_training, working_folder
+from teacher.training.state import newest_checkpoint, open_training, working_folder
 from teacher.training.trainer import TeacherTrainer
 from teacher.training.validation import Validation
 
@@ -78,7 +78,13 @@ def train(
     _describe_stages(trainer, tell)
     if resume:
         tell(f"going on from {checkpoint}" if checkpoint else "note: nothing to go on from; beginning at the beginning")
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except UserError:
+        # Without a state there is nothing to go on from, and the cure may change the data.
+        if first and newest_checkpoint(working_folder(out), arguments.world_size) is None:
+            shutil.rmtree(working_folder(out), ignore_errors=True)
+        raise
     scores = _best_scores(trainer)
     if first:
         _write(out, trainer, prepared, dataset, recipe, init, source, scores)
