@@ -2,7 +2,7 @@
 
     python -m benchmarks.teacher synthetic                  seed 0, about 10 minutes on two cores
     python -m benchmarks.teacher synthetic --seed 1
-    python -m benchmarks.teacher photographs ../pku-reid    about half an hour
+    python -m benchmarks.teacher photographs ../pku-reid    about fifteen minutes
 
 "synthetic" trains on 4,000 synthetic people and scores people of worlds with another seed; the wall time of training
 is printed with the scores. "photographs" trains on the real people of PKU-Reid's split.json (infrared views and
@@ -47,7 +47,7 @@ TRAINED_ON = 4000
 TEST_WORLDS = (60, 100, 300)
 """People in the worlds whose test people are scored; 60 is the world of `make demo`."""
 STEPS = 1250
-PHOTO_STEPS = 300
+PHOTO_STEPS = 200
 QUERIES = (Modality.RGB, Modality.IR, Modality.SKETCH, Modality.TEXT)
 HARD = ("ir", "sketch", "text")
 TERMS = {"id": 0.25, "triplet": 0.25, "sdm": 0.25, "infonce": 1.0, "centres": 0.1}
