@@ -115,7 +115,7 @@ def load_backbone(
 
 
 def digest_of(name: str, config: Any = None) -> str:
-    """What tells one base from another: config.json and a look at each weight file, or the hub's commit.
+    """What tells one base from another: config, tokenizer and a look at each weight file, or the hub's commit.
 
     Reading gigabytes whole to compute a hash would take longer than loading them; the look is the size and the first,
     middle and last 64 KiB of each file.
@@ -124,7 +124,9 @@ def digest_of(name: str, config: Any = None) -> str:
     digest = hashlib.sha256()
     if not folder.is_dir():
         return hashlib.sha256(f"{name}@{getattr(config, '_commit_hash', None)}".encode()).hexdigest()
-    digest.update((folder / "config.json").read_bytes())
+    for path in (folder / "config.json", folder / "tokenizer.json"):
+        if path.is_file():
+            digest.update(path.read_bytes())
     for path in sorted(folder.glob("*.safetensors")):
         size = path.stat().st_size
         digest.update(f"{path.name} {size}".encode())

@@ -113,17 +113,19 @@ def bare_teacher(backbone: Backbone, recipe: Recipe) -> Teacher:
     return Teacher(Encoder(backbone, recipe.prompts).eval(), recipe, backbone.base, identity=backbone.base.digest)
 
 
-def load_adapter_weights(adapter: PeftModel, folder: Path) -> None:
-    """Put the weights of another checkpoint's adapter into a freshly attached one, to train it on.
+def load_adapter_weights(adapter: PeftModel, folder: Path, base: Base) -> None:
+    """Put the weights of another checkpoint's adapter into one freshly attached to `base`, to train it on.
 
     Raises:
-        UserError: the levels differ, or `folder` is no checkpoint with an adapter.
+        UserError: the base or the levels differ, or `folder` is no checkpoint with an adapter.
     """
     expect_kind(folder, KIND)
-    tuning = _read_about(folder)["tuning"]
+    about = _read_about(folder)
+    tuning = about["tuning"]
     if tuning != "lora":
         instead = f"; give --base {folder / MODEL} instead" if tuning == "full" else ""
         raise UserError(f"{folder}: has no adapter to train on, because its tuning.kind was {tuning}{instead}")
+    _refuse_other_base(folder, about, base)
     found = _read_weights(folder / ADAPTER_WEIGHTS)
     own = _state_of(adapter)
     wrong = sorted(set(own) - set(found)) or [key for key in own if own[key].shape != found[key].shape]
@@ -176,10 +178,14 @@ def _load_base(
         raise UserError(f"{folder}: its base {name} is no longer there; name its place with --base")
     quantise = recipe.tuning.quantise
     backbone = load_backbone(name, recipe.image, revision=revision, device=device, dtype=dtype, quantise=quantise)
-    trained = Base(**about["base"])
-    if backbone.base.digest != trained.digest:
-        raise UserError(f"{folder}: was trained on {trained}, not on {backbone.base}; name its own base with --base")
+    _refuse_other_base(folder, about, backbone.base)
     return backbone
+
+
+def _refuse_other_base(folder: Path, about: dict[str, Any], base: Base) -> None:
+    trained = Base(**about["base"])
+    if base.digest != trained.digest:
+        raise UserError(f"{folder}: was trained on {trained}, not on {base}; name its own base with --base")
 
 
 def _load_adapter(folder: Path, backbone: Backbone) -> PeftModel:

@@ -84,7 +84,7 @@ def _tune(
             prepare_model_for_kbit_training(backbone.model, use_gradient_checkpointing=False)
         adapter = attach(backbone.model, matched)
         if init is not None:
-            load_adapter_weights(adapter, init)
+            load_adapter_weights(adapter, init, backbone.base)
         return adapter, matched
     if init is not None:
         raise UserError(f"--init {init}: only goes with tuning.kind lora; give --base {init}/model instead")

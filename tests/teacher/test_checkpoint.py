@@ -133,6 +133,15 @@ def test_a_checkpoint_of_another_base_is_refused_with_both_named(folder: Path, b
     assert str(base_of("qwen2_vl")) in str(refused.value)
 
 
+def test_a_base_with_another_tokenizer_is_another(folder: Path, base_of: Callable[..., Path], tmp_path: Path) -> None:
+    other = Path(shutil.copytree(base_of("qwen2_vl"), tmp_path / "other"))
+    load_teacher(folder, base=str(other))
+    words = other / "tokenizer.json"
+    words.write_text(words.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match="was trained on"):
+        load_teacher(folder, base=str(other))
+
+
 @pytest.mark.parametrize("kind", ["full", "frozen"])
 def test_a_checkpoint_without_an_adapter_is_no_beginning_of_one(
     kind: str, loaded: Load, recipe: Recipes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -142,7 +151,7 @@ def test_a_checkpoint_without_an_adapter_is_no_beginning_of_one(
     fresh = loaded()
     adapter = attach(fresh.model, match_levels(fresh.model, fresh.family, levels()))
     with pytest.raises(UserError, match=f"has no adapter to train on, because its tuning.kind was {kind}") as refused:
-        load_adapter_weights(adapter, saved)
+        load_adapter_weights(adapter, saved, fresh.base)
     assert (f"--base {saved / 'model'} instead" in str(refused.value)) == (kind == "full")
 
 

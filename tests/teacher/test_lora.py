@@ -156,7 +156,7 @@ def test_an_adapter_can_be_trained_on(
     folder = write(tmp_path / "teacher", backbone, recipe(), adapter)
     fresh = loaded()
     other = attach(fresh.model, match_levels(fresh.model, fresh.family, chosen)).eval()
-    load_adapter_weights(other, folder)
+    load_adapter_weights(other, folder, fresh.base)
     one, two = Encoder(backbone, recipe().prompts).eval(), Encoder(fresh, recipe().prompts).eval()
     with torch.no_grad():
         torch.testing.assert_close(one(probe(one)), two(probe(two)))
@@ -164,4 +164,4 @@ def test_an_adapter_can_be_trained_on(
     last = loaded()
     narrow = attach(last.model, match_levels(last.model, last.family, levels(vision={"rank": 1})))
     with pytest.raises(UserError, match="has other levels than the recipe"):
-        load_adapter_weights(narrow, folder)
+        load_adapter_weights(narrow, folder, last.base)

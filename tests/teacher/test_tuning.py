@@ -220,6 +220,14 @@ def test_a_checkpoint_that_does_not_suit_the_recipe_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
 
+def test_an_adapter_of_another_base_is_refused_with_both_named(
+    run: Callable[..., Path], base_of: Callable[..., Path]
+) -> None:
+    first, other = run("training.max_steps=1"), base_of(seed=1)
+    with pytest.raises(UserError, match=rf"was trained on {base_of()}.*, not on {other}"):
+        run("training.max_steps=1", base=other, init=first, name="b")
+
+
 def test_a_mixture_of_dora_and_lora_is_continued_as_such(people: Dataset, run: Callable[..., Path], ready: Any) -> None:
     mixed = "tuning.levels.vision.dora=true"
     first = run("training.max_steps=3", mixed)
