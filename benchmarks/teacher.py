@@ -7,8 +7,8 @@
 "synthetic" trains on 4,000 synthetic people and scores people of worlds with another seed; the wall time of training
 is printed with the scores. "photographs" trains on the real people of PKU-Reid's split.json (infrared views and
 sketches are derived from the photographs first), from the base, from the synthetic teacher, with every weight, and with
-each term of the objective left out. What was made is kept in --work and taken up again; remove the folder to measure
-anew.
+each term of the objective left out. What was made is kept in --work and not made again; remove the folder after a
+change of recipe or code.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ from teacher.settings import Recipe
 from teacher.teacher import Teacher
 from teacher.tiny import make_base
 from teacher.training.run import train
+from teacher.training.state import working_folder
 
 RECIPE = "mllmembed-tiny"
 TRAINED_ON = 4000
@@ -102,7 +104,10 @@ def base_in(work: Path, seed: int) -> Path:
 def trained(out: Path, dataset: Dataset, recipe: Recipe, base: Path, init: Path | None = None) -> float:
     """Train a checkpoint if it is not there; the wall seconds it took."""
     notes = out.with_name(out.name + ".seconds")
-    if not out.exists():
+    if not notes.exists():
+        # Begun anew, so that the time is that of all of it.
+        for remains in (out, working_folder(out)):
+            shutil.rmtree(remains, ignore_errors=True)
         start = time.perf_counter()
         train(dataset, recipe, out, base=str(base), init=init, say=lambda line: None)
         notes.write_text(json.dumps(time.perf_counter() - start))
@@ -157,7 +162,7 @@ def photographs(work: Path, seed: int, data: Path, steps: int) -> None:
     full = [*common, *terms, "tuning.kind=full", "tuning.lr=3e-4"]
 
     def tuned(name: str, changes: Sequence[str], init: Path | None) -> Result:
-        out = work / f"photographs-{seed}" / name
+        out = work / f"photographs-{seed}-{steps}" / name
         out.parent.mkdir(exist_ok=True)
         seconds = trained(out, dataset, load_recipe(RECIPE, changes), base, init)
         return Result(score(load_teacher(out), dataset), seconds)

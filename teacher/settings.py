@@ -237,7 +237,7 @@ class Training(Section):
         evaluate_every: steps between validations; 0: at the end of each epoch.
         patience: validations without a better one after which training stops; 0: never.
         workers: processes that read images; 0: the training process itself.
-        cache: MiB of decoded images that are kept in memory.
+        cache: MiB of decoded images that each process keeps in memory, and as much again for validation.
         log_every: steps between log lines.
         seed: everything random follows from it.
     """

@@ -67,6 +67,9 @@ def train(
     arguments = training_arguments(recipe, working_folder(out), device)
     first = arguments.process_index == 0
     tell = say if first else (lambda line: None)
+    on_cpu = arguments.device.type == "cpu"
+    why = " (no GPU is there)" if on_cpu and device == "auto" else ""
+    tell(f"training on the {'CPU' if on_cpu else 'GPU'}{why} in {'bf16' if arguments.bf16 else 'fp32'}")
     set_seed(recipe.training.seed)
     prepared = prepare(dataset, recipe, base, revision, init, arguments.device, tell)
     about = {"base": prepared.backbone.base.digest, "data": dataset.fingerprint(), "init": str(init)}

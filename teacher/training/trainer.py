@@ -63,6 +63,11 @@ class TeacherTrainer(Trainer):
         self._waited, self._since = 0.0, time.perf_counter()
         self._late: list[tuple[int, list[nn.Parameter]]] = []
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """The clock of the idle share starts here."""
+        self._since, self._waited = time.perf_counter(), 0.0
+        return super().train(*args, **kwargs)
+
     @property
     def teacher(self) -> TrainableTeacher:
         """The module without whatever wraps it."""
