@@ -46,18 +46,23 @@ def evaluate_command(
     """Score every modality against every modality: mAP, rank-1, mINP, each with its protocol's name.
 
     Give a store, or a checkpoint (or --base) and --data: then the store is made first, as OUT/embeddings. With --out,
-    rank lists (green: the right person, red: another) and a map of the space are drawn.
+    rank lists (green: the right person, red: another) and a map of the space are drawn. Without a target, the newest
+    store is scored, or with --data the newest checkpoint.
     """
     from teacher.checkpoint import KIND
     from teacher.embedding import reuse_store
     from teacher.evaluation.report import draw, report, save
 
-    if target is None and base is None:
+    if target is None and base is None and data is None:
         target = newest(STORE_KIND, Path("runs"))
         click.echo(f"taking the newest store, {target}", err=True)
     dataset = None
     if target is not None and not is_kind(target, KIND):
         store = EmbeddingStore.open(target)
+        asked = {"--base": base, "--revision": revision, "--recipe": recipe_name, "--set": changes, "--merge": merge}
+        for option, value in asked.items():
+            if value:
+                raise UserError(f"{option}: {target} is a store, already embedded; give the checkpoint instead")
     else:
         if data is None or out is None:
             raise UserError(

@@ -213,6 +213,13 @@ def test_a_checkpoint_without_data_is_refused(teacher_of: Callable[..., Path], t
     assert not (tmp_path / "report").exists()
 
 
+@pytest.mark.parametrize("option", [["--base", "somewhere"], ["--recipe", "mllmembed"], ["--merge"]])
+def test_a_store_is_scored_as_it_is(option: list[str], store: EmbeddingStore, reid: Any) -> None:
+    done = reid("teacher", "eval", store.path, *option)
+    assert done.code == 2
+    assert done.err == f"error: {option[0]}: {store.path} is a store, already embedded; give the checkpoint instead\n"
+
+
 def test_a_place_that_cannot_be_written_is_refused(store: EmbeddingStore, tmp_path: Path, reid: Any) -> None:
     (tmp_path / "file").touch()
     done = reid("teacher", "eval", store.path, "--out", tmp_path / "file" / "report")
