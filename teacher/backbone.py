@@ -18,6 +18,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
 
 from edge_runtime.preprocess import CLIP_MEAN, CLIP_STD, Preprocessing
 from reid.errors import UserError
@@ -108,22 +109,27 @@ def load_backbone(
         # nn.Module's own: transformers' is typed for another argument.
         nn.Module.to(model, device)
     model.requires_grad_(False)
-    place = str(Path(name).resolve()) if Path(name).is_dir() else name
-    base = Base(place, revision or getattr(config, "_commit_hash", None), digest_of(name, config))
+    base = _which(name, revision)
     processor = _image_processor(name, revision)
     return Backbone(base, family, model.eval(), tokenizer, _preprocessing(processor, image), processor)
 
 
-def digest_of(name: str, config: Any = None) -> str:
-    """What tells one base from another: config, tokenizer and a look at each weight file, or the hub's commit.
+def _which(name: str, revision: str | None) -> Base:
+    """A folder by its place, a hub id by its commit (a branch moves on); both by what they hold."""
+    if Path(name).is_dir():
+        return Base(str(Path(name).resolve()), None, digest_of(Path(name)))
+    # .../snapshots/COMMIT/config.json; it was loaded a moment ago.
+    snapshot = Path(str(cached_file(name, "config.json", revision=revision))).parent
+    return Base(name, snapshot.name, digest_of(snapshot))
+
+
+def digest_of(folder: Path) -> str:
+    """What tells one base from another: config, tokenizer and a look at each weight file.
 
     Reading gigabytes whole to compute a hash would take longer than loading them; the look is the size and the first,
     middle and last 64 KiB of each file.
     """
-    folder = Path(name)
     digest = hashlib.sha256()
-    if not folder.is_dir():
-        return hashlib.sha256(f"{name}@{getattr(config, '_commit_hash', None)}".encode()).hexdigest()
     for path in (folder / "config.json", folder / "tokenizer.json"):
         if path.is_file():
             digest.update(path.read_bytes())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,3 +126,23 @@ def test_a_base_whose_numbers_are_none_is_refused(
     line = refused("embed", people.root, "--base", base, "--recipe", how, "--out", tmp_path / "out")
     assert "embeddings are NaN, infinite or zero" in line
     assert people.samples[0].sample_id in line
+
+
+def test_a_base_from_the_hub_is_the_same_in_a_folder(base_of: BaseOf, tmp_path: Path) -> None:
+    """The hub's own cache, as it is after a download; a process that may not ask the network."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "hub" / "models--someone--small"
+    shutil.copytree(base_of(), cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    code = (
+        "import sys; from teacher.backbone import load_backbone; from teacher.settings import Image\n"
+        "size = Image(height=56, width=28)\n"
+        "a, b = load_backbone('someone/small', size, revision='main').base, load_backbone(sys.argv[1], size).base\n"
+        "print(a.name, a.revision, a.digest == b.digest, b.revision)"
+    )
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(base_of())], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["someone/small", commit, "True", "None"], done.stderr
