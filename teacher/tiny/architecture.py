@@ -52,7 +52,7 @@ SIZES = {
     ),
     "small": Size(
         192, 6, 6, 256, 6, 4, 2, 768, 2048, 16, 192, 96, people=2000,
-        seeing_steps=400, photographs=64, seeing_lr=1e-3, reading_steps=200, batch=16, reading_lr=1e-3,
+        seeing_steps=150, photographs=64, seeing_lr=1e-3, reading_steps=80, batch=16, reading_lr=1e-3,
     ),
 }  # fmt: skip
 

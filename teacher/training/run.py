@@ -84,6 +84,10 @@ def train(
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except UserError:
+        # TensorBoard writes from a thread of its own.
+        for callback in trainer.callback_handler.callbacks:
+            if getattr(callback, "tb_writer", None) is not None:
+                callback.tb_writer.close()
         # Without a state there is nothing to go on from, and the cure may change the data.
         if first and newest_checkpoint(working_folder(out), arguments.world_size) is None:
             shutil.rmtree(working_folder(out), ignore_errors=True)
