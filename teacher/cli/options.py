@@ -75,7 +75,7 @@ def choose_device(name: str) -> torch.device:
         raise UserError("--device cuda: no GPU is there; use --device cpu")
     if name == "cpu" or not torch.cuda.is_available():
         if name == "auto":
-            _note("running on the CPU: no GPU is there")
+            note("running on the CPU: no GPU is there")
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
@@ -104,7 +104,7 @@ def open_teacher(
 
     if checkpoint is None and base is None:
         checkpoint = newest(KIND, Path("runs"))
-        _note(f"taking the newest teacher, {checkpoint}")
+        note(f"taking the newest teacher, {checkpoint}")
     where = choose_device(device)
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     kind = dtypes.get(dtype) or (torch.bfloat16 if where.type == "cuda" else torch.float32)
@@ -129,7 +129,7 @@ def is_kind(folder: Path, kind: str) -> bool:
         return False
 
 
-def _note(line: str) -> None:
+def note(line: str) -> None:
     """On standard error, by one process where torchrun started several."""
     if os.environ.get("RANK", "0") == "0":
         click.echo(line, err=True)

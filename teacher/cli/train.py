@@ -9,7 +9,15 @@ import click
 
 from reid.artifact import newest
 from reid.cli.options import data_argument, read_data, skip_broken_option, spec_of
-from teacher.cli.options import base_option, data_option, device_option, recipe_option, revision_option, set_option
+from teacher.cli.options import (
+    base_option,
+    data_option,
+    device_option,
+    note,
+    recipe_option,
+    revision_option,
+    set_option,
+)
 
 
 @click.command("train")
@@ -54,12 +62,12 @@ def train_command(
     if base is None:
         base = str(newest("base", Path("runs")))
         recipe_name = recipe_name or "mllmembed-tiny"
-        click.echo(f"taking the newest base, {base}, with the recipe {recipe_name}", err=True)
+        note(f"taking the newest base, {base}, with the recipe {recipe_name}")
     recipe = load_recipe(recipe_name or "mllmembed", changes)
     dataset = read_data(data, settings)
     if skip_broken:
         samples = tuple(readable(dataset.samples))
-        click.echo(f"left out {len(dataset.samples) - len(samples):,} samples whose image does not decode")
+        note(f"note: left out {len(dataset.samples) - len(samples):,} samples whose image does not decode")
         dataset = replace(dataset, samples=samples)
     train(
         dataset,
