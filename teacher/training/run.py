@@ -24,6 +24,7 @@ from teacher.settings import Recipe
 from teacher.training.arguments import schedule_evaluation, steps_of, training_arguments
 from teacher.training.callbacks import EarlyStop, Progress
 from teacher.training.groups import stage_starts
+from teacher.training.loop import best_scores, close_logs
 from teacher.training.prepare import Prepared, prepare
 from teacher.training.state import newest_checkpoint, open_training, working_folder
 from teacher.training.trainer import TeacherTrainer
@@ -84,15 +85,12 @@ def train(
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except UserError:
-        # TensorBoard writes from a thread of its own.
-        for callback in trainer.callback_handler.callbacks:
-            if getattr(callback, "tb_writer", None) is not None:
-                callback.tb_writer.close()
+        close_logs(trainer.callback_handler.callbacks)
         # Without a state there is nothing to go on from, and the cure may change the data.
         if first and newest_checkpoint(working_folder(out), arguments.world_size) is None:
             shutil.rmtree(working_folder(out), ignore_errors=True)
         raise
-    scores = _best_scores(trainer)
+    scores = best_scores(trainer)
     if first:
         _write(out, trainer, prepared, dataset, recipe, init, source, scores)
         shutil.rmtree(working_folder(out))
@@ -157,15 +155,6 @@ def _describe_stages(trainer: TeacherTrainer, say: Callable[[str], None]) -> Non
         names = [entry.name for entry in trainer.matched if entry.level.stage == stage]
         if names and start >= steps:
             say(f"note: {', '.join(names)} will not train: stage {stage} would begin after step {steps:,}, the last")
-
-
-def _best_scores(trainer: TeacherTrainer) -> dict[str, float]:
-    """The scores of the checkpoint that was kept."""
-    best = trainer.state.best_global_step
-    rows = [row for row in trainer.state.log_history if row.get("step") == best and "eval_mAP" in row]
-    if not rows:
-        return {}
-    return {key.removeprefix("eval_"): value for key, value in rows[-1].items() if key.startswith("eval_")}
 
 
 def _write(

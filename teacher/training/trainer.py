@@ -1,34 +1,27 @@
-"""`transformers.Trainer` with our batches, objective, learning rates, validation and checkpoints."""
+"""`RetrievalTrainer` for teachers: our batches and objective, learning rates by level, chunked backward passes."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import TrainingArguments
 
-from reid.errors import UserError
 from teacher.data.loading import TrainingLoader
 from teacher.embedder import Embedder
 from teacher.lora import Matched
 from teacher.settings import Recipe
 from teacher.training.chunking import chunked_backward
 from teacher.training.groups import factor, parameter_groups, stage_starts
+from teacher.training.loop import RetrievalTrainer
 from teacher.training.model import TrainableTeacher
 from teacher.training.validation import Validation
 
-WEIGHTS = "trained.safetensors"
-"""What a checkpoint of a training under way holds of the model: the weights that train, and the neck."""
 
-
-class TeacherTrainer(Trainer):
+class TeacherTrainer(RetrievalTrainer):
     """Trains a `TrainableTeacher`.
 
     Args:
@@ -42,6 +35,8 @@ class TeacherTrainer(Trainer):
         callbacks: of the Trainer.
     """
 
+    loader: TrainingLoader
+
     def __init__(
         self,
         teacher: TrainableTeacher,
@@ -53,37 +48,16 @@ class TeacherTrainer(Trainer):
         embedder: Embedder,
         callbacks: Sequence[Any] = (),
     ) -> None:
-        # The Trainer only asks whether there is something to validate on; `evaluate` is ours.
-        super().__init__(teacher, arguments, eval_dataset=list(validation.samples), callbacks=list(callbacks))
-        self.remove_callback(PrinterCallback)
-        self.recipe, self.matched, self.loader = recipe, list(matched), loader
+        super().__init__(teacher, arguments, loader, validation.samples, callbacks)
+        self.recipe, self.matched = recipe, list(matched)
         self.validation, self.embedder = validation, embedder
-        self._terms: dict[str, Tensor] = {}
-        self._counted = 0
-        self._waited, self._since = 0.0, time.perf_counter()
         self._late: list[tuple[int, list[nn.Parameter]]] = []
-
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """The clock of the idle share starts here."""
-        self._since, self._waited = time.perf_counter(), 0.0
-        return super().train(*args, **kwargs)
 
     @property
     def teacher(self) -> TrainableTeacher:
         """The module without whatever wraps it."""
         assert isinstance(self.model, TrainableTeacher)
         return self.model
-
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        """Ours, which is dealt out over the processes already."""
-        return self.loader
-
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """As transformers does, and the time that was spent waiting for data."""
-        start = time.perf_counter()
-        got = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self._waited += time.perf_counter() - start
-        return got
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW with a group per level."""
@@ -130,14 +104,6 @@ class TeacherTrainer(Trainer):
                     weight.grad = None
         return loss
 
-    def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """The objective; its terms are kept for the log."""
-        outputs = model(**inputs, progress=self._progress())
-        self._count(outputs["terms"])
-        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
-
     def _chunked_step(self, model: nn.Module, inputs: dict[str, Any], chunk: int) -> Tensor:
         model.train()
         loss, terms = chunked_backward(
@@ -145,79 +111,25 @@ class TeacherTrainer(Trainer):
             self.teacher,
             self._prepare_inputs(inputs),
             size=chunk,
-            progress=self._progress(),
+            progress=self.progress(),
             scale=1 / self.current_gradient_accumulation_steps,
             backward=self.accelerator.backward,
             no_sync=lambda: self.accelerator.no_sync(model),
         )
-        self._count(terms)
+        self.count(terms)
         return loss / self.current_gradient_accumulation_steps
 
-    def _progress(self) -> float:
-        return self.state.global_step / max(1, self.state.max_steps)
-
-    def _count(self, terms: dict[str, Tensor]) -> None:
-        self._counted += 1
-        for name, value in terms.items():
-            self._terms[name] = self._terms.get(name, value.new_zeros(())) + value
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """With every term's mean, every level's learning rate and the share of time that was spent waiting for data."""
-        if "loss" in logs and self._counted:
-            logs = dict(logs)
-            logs |= {f"term/{name}": float(total) / self._counted for name, total in self._terms.items()}
-            for group in self.optimizer.param_groups if self.optimizer is not None else ():
-                logs[f"lr/{group['name']}"] = float(group["lr"])
-            now = time.perf_counter()
-            logs["idle"] = self._waited / max(now - self._since, 1e-9)
-            self._terms, self._counted, self._waited, self._since = {}, 0, 0.0, now
-        super().log(logs, start_time)
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """mAP on the validation people."""
         self.teacher.eval()
-        scores = self.validation.run(self.embedder, self.args.process_index, self.args.world_size)
-        metrics = {f"eval_{name}": value for name, value in scores.items()}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        # Validation is not waiting for data.
-        self._since, self._waited = time.perf_counter(), 0.0
-        return metrics
+        return self.validation.run(self.embedder, self.args.process_index, self.args.world_size)
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        folder = Path(output_dir or str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(trained_state(self.teacher), folder / WEIGHTS)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_trained_state(self.teacher, Path(resume_from_checkpoint))
-
-    def _load_best_model(self) -> None:
-        assert self.state.best_model_checkpoint is not None
-        load_trained_state(self.teacher, Path(self.state.best_model_checkpoint))
+    def places(self) -> Mapping[str, Tensor]:
+        """The trainable weights, and all of the neck."""
+        return trained_places(self.teacher)
 
 
-def trained_state(teacher: TrainableTeacher) -> dict[str, Tensor]:
+def trained_places(teacher: TrainableTeacher) -> dict[str, Tensor]:
     """What a training changes: the trainable weights, and all of the neck."""
-    state = {name: weight for name, weight in teacher.named_parameters() if weight.requires_grad}
-    state |= {f"neck.{name}": value for name, value in teacher.neck.state_dict().items()}
-    return {name: value.detach().contiguous().cpu() for name, value in state.items()}
-
-
-def load_trained_state(teacher: TrainableTeacher, folder: Path) -> None:
-    """Put the weights of a checkpoint of this very training back.
-
-    Raises:
-        UserError: other weights train now than then.
-    """
-    found = load_file(folder / WEIGHTS)
-    expected = trained_state(teacher)
-    differing = sorted(set(found) ^ set(expected)) or [k for k in found if found[k].shape != expected[k].shape]
-    if differing:
-        raise UserError(
-            f"{folder}: {differing[0]} does not fit ({len(differing)} such weights); was the recipe changed?"
-        )
-    places = {**dict(teacher.named_parameters()), **{f"neck.{k}": v for k, v in teacher.neck.state_dict().items()}}
-    with torch.no_grad():
-        for name, value in found.items():
-            places[name].copy_(value)
+    places: dict[str, Tensor] = {name: weight for name, weight in teacher.named_parameters() if weight.requires_grad}
+    return places | {f"neck.{name}": value for name, value in teacher.neck.state_dict().items()}

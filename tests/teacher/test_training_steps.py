@@ -15,9 +15,10 @@ from teacher.data.loading import TrainingLoader
 from teacher.settings import Recipe
 from teacher.training.arguments import training_arguments
 from teacher.training.chunking import chunked_backward, split
+from teacher.training.loop import load_state
 from teacher.training.prepare import Prepared, prepare
 from teacher.training.run import make_trainer
-from teacher.training.trainer import TeacherTrainer, load_trained_state, trained_state
+from teacher.training.trainer import TeacherTrainer, trained_places
 
 DROPOUT = [f"tuning.levels.{level}.dropout=0.3" for level in ("vision", "connector", "language")]
 ALL_TERMS = [f"objective.{term}.weight=0.5" for term in ("id", "triplet", "sdm", "infonce", "centres")]
@@ -101,18 +102,18 @@ def steps(make: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...,
 
     def run(*changes: str) -> tuple[list[dict[str, Tensor]], TeacherTrainer]:
         trainer, prepared = make("training.evaluate_every=1000", "training.warmup=0", *changes)
-        seen = [trained_state(prepared.teacher)]
+        seen = [trained_places(prepared.teacher)]
         seen[0] = {name: value.clone() for name, value in seen[0].items()}
         own = trainer.training_step
 
         # Looked at before each step, which is after the last one.
         def look(*args: Any, **kwargs: Any) -> Tensor:
-            seen.append({name: value.clone() for name, value in trained_state(prepared.teacher).items()})
+            seen.append({name: value.clone() for name, value in trained_places(prepared.teacher).items()})
             return own(*args, **kwargs)
 
         monkeypatch.setattr(trainer, "training_step", look)
         trainer.train()
-        seen.append({name: value.clone() for name, value in trained_state(prepared.teacher).items()})
+        seen.append({name: value.clone() for name, value in trained_places(prepared.teacher).items()})
         return [seen[0], *seen[2:]], trainer
 
     return run
@@ -201,4 +202,4 @@ def test_a_checkpoint_of_other_weights_is_refused(make: Make, tmp_path: Path) ->
     from reid.errors import UserError
 
     with pytest.raises(UserError, match="was the recipe changed"):
-        load_trained_state(other.teacher, tmp_path / "checkpoint")
+        load_state(trained_places(other.teacher), tmp_path / "checkpoint")
