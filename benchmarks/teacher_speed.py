@@ -170,7 +170,7 @@ def training(base: Path, recipe: Recipe, dataset: Dataset, folder: Path, steps: 
     """Milliseconds a step of the Trainer and of the bare steps, and the idle share."""
     ratios, idle, both = [], [], []
     for repeat in range(repeats):
-        arguments = training_arguments(recipe, folder / f"{recipe.name}-{repeat}", "cpu")
+        arguments = training_arguments(recipe.training, folder / f"{recipe.name}-{repeat}", "cpu")
         prepared = prepare(dataset, recipe, str(base), None, None, arguments.device, lambda line: None)
         trainer = make_trainer(prepared, dataset, recipe, arguments, first=False)
         trainer.args.eval_strategy = trainer.args.save_strategy = "no"

@@ -276,13 +276,47 @@ class EmbeddingStore:
         """A float32 copy [n, D] of the embeddings at `rows`, in that order (all, if None), as stored."""
         wanted = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
         out = np.empty((wanted.size, self.dim), dtype=np.float32)
+        shards = np.searchsorted(self._starts, wanted, side="right") - 1
+        for shard in np.unique(shards):
+            here = np.flatnonzero(shards == shard)
+            out[here] = self._values(int(shard))[wanted[here] - self._starts[shard]]
+        return out
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        """The row with which each shard begins."""
+        return np.cumsum([0, *(batch.num_rows for batch in self._batches)])[:-1]
+
+    def _values(self, shard: int) -> NDArray[np.floating]:
+        """The embeddings of a shard where they lie in the memory map."""
+        values = self._batches[shard].column("embedding").values.to_numpy(zero_copy_only=True)
+        found: NDArray[np.floating] = values.reshape(-1, self.dim)
+        return found
+
+    def rows_of(self, sample_ids: Sequence[str]) -> NDArray[np.int64]:
+        """The row numbers [n] of samples by their ids; the store's own ids stay in the memory map.
+
+        Raises:
+            UserError: one is not there; it is named.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        places = np.full(len(sample_ids), -1, dtype=np.int64)
+        wanted = pa.array(list(sample_ids), pa.string())
         start = 0
         for batch in self._batches:
-            values = batch.column("embedding").values.to_numpy(zero_copy_only=True).reshape(-1, self.dim)
-            here = np.flatnonzero((wanted >= start) & (wanted < start + len(values)))
-            out[here] = values[wanted[here] - start]
-            start += len(values)
-        return out
+            found = pc.index_in(batch.column("sample_id"), value_set=wanted).to_numpy(zero_copy_only=False)
+            here = np.flatnonzero(~np.isnan(found.astype(np.float64)))
+            places[found[here].astype(np.int64)] = start + here
+            start += batch.num_rows
+        missing = np.flatnonzero(places < 0)
+        if missing.size:
+            raise UserError(
+                f"{self.path}: has no sample '{sample_ids[int(missing[0])]}' ({missing.size:,} of {len(sample_ids):,} "
+                "are missing); embed the same data"
+            )
+        return places
 
     def expect_fingerprint(self, expected: Mapping[str, str]) -> None:
         """Make sure that the store holds what `expected` describes.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from teacher.data.augmentation import augment_images, mask_tokens, random_number
 from teacher.data.images import ImageReader
 from teacher.encoder import Encoder
 from teacher.settings import Recipe
+
+Collator = TypeVar("Collator", bound=Callable[[Sequence[Any]], dict[str, Any]])
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,10 @@ class TrainingCollator:
         return sample.image
 
 
-class TrainingLoader(DataLoader[Draw]):
+class TrainingLoader(DataLoader[Draw], Generic[Collator]):
     """A DataLoader that passes the epoch on to its batches, and is not dealt out again by accelerate."""
 
-    def __init__(
-        self, batches: PeopleBatches, samples: Sequence[Sample], collator: TrainingCollator, workers: int
-    ) -> None:
+    def __init__(self, batches: PeopleBatches, samples: Sequence[Sample], collator: Collator, workers: int) -> None:
         self.batches, self.collator = batches, collator
         super().__init__(
             Draws(len(samples)),

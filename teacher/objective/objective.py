@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ from teacher.objective.infonce import infonce
 from teacher.objective.neck import Neck
 from teacher.objective.sdm import sdm
 from teacher.objective.triplet import triplet
-from teacher.settings import Objective
+from teacher.settings import Objective, Section
+
+Context = TypeVar("Context")
 
 
 @dataclass(frozen=True)
@@ -44,19 +46,36 @@ TERMS: dict[str, Callable[[TermContext, Any], Tensor]] = {
 
 
 def evaluate_terms(settings: Objective, context: TermContext, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """The objective and its terms, in float32 whatever the model computes in.
+    """The objective and its terms, as `sum_terms` gives them.
 
     Args:
         settings: the recipe's section. context: the batch. progress: share of the training that is done.
+    """
+    return sum_terms(TERMS, settings, context, context.embeddings, progress)
+
+
+def sum_terms(
+    terms: Mapping[str, Callable[[Context, Any], Tensor]],
+    settings: Section,
+    context: Context,
+    embeddings: Tensor,
+    progress: float,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """A weighted sum of terms, in float32 whatever the model computes in.
+
+    Args:
+        terms: name -> the term, given the batch and its settings. settings: has a `Term` of each name.
+        context: the batch. embeddings: float32, of the batch: the sum is made where they are.
+        progress: share of the training that is done.
 
     Returns:
         The weighted sum, a scalar, and each term's own value, unweighted and detached. A term whose weight in the
         recipe is 0 is not computed.
     """
-    total = context.embeddings.new_zeros(())
+    total = embeddings.new_zeros(())
     values: dict[str, Tensor] = {}
-    with torch.autocast(context.embeddings.device.type, enabled=False):
-        for name, term in TERMS.items():
+    with torch.autocast(embeddings.device.type, enabled=False):
+        for name, term in terms.items():
             term_settings = getattr(settings, name)
             if term_settings.weight > 0:
                 value = term(context, term_settings)

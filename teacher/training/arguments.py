@@ -11,19 +11,18 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
 from reid.errors import UserError
-from teacher.settings import Recipe
+from teacher.settings import Training
 
 
-def training_arguments(recipe: Recipe, folder: Path, device: str) -> TrainingArguments:
+def training_arguments(how: Training, folder: Path, device: str) -> TrainingArguments:
     """The Trainer's arguments; what they leave open is set by `schedule_evaluation`.
 
     Args:
-        recipe: of the run. folder: for checkpoints and logs. device: "auto", "cpu" or "cuda".
+        how: the recipe's section. folder: for checkpoints and logs. device: "auto", "cpu" or "cuda".
 
     Raises:
         UserError: the device or the precision is not to be had.
     """
-    how = recipe.training
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: no GPU is there; use --device cpu")
     on_cpu = device == "cpu" or not torch.cuda.is_available()
@@ -35,7 +34,7 @@ def training_arguments(recipe: Recipe, folder: Path, device: str) -> TrainingArg
         max_steps=how.max_steps or -1,
         gradient_accumulation_steps=how.accumulate,
         max_grad_norm=how.clip,
-        bf16=computes_in_bf16(recipe, on_cpu),
+        bf16=computes_in_bf16(how, on_cpu),
         use_cpu=on_cpu,
         logging_steps=how.log_every,
         logging_nan_inf_filter=False,
@@ -57,24 +56,24 @@ def training_arguments(recipe: Recipe, folder: Path, device: str) -> TrainingArg
     return arguments
 
 
-def computes_in_bf16(recipe: Recipe, on_cpu: bool) -> bool:
+def computes_in_bf16(how: Training, on_cpu: bool) -> bool:
     """Whether the recipe's precision is bfloat16 there."""
-    precision = recipe.training.precision
+    precision = how.precision
     return precision == "bf16" or (precision == "auto" and not on_cpu and torch.cuda.is_bf16_supported())
 
 
-def steps_of(recipe: Recipe, batches: int, epochs: int) -> int:
+def steps_of(how: Training, batches: int, epochs: int) -> int:
     """Steps that so many epochs of so many batches take; what an epoch's last step lacks is not taken from the next."""
-    return epochs * ceil(batches / recipe.training.accumulate)
+    return epochs * ceil(batches / how.accumulate)
 
 
-def schedule_evaluation(arguments: TrainingArguments, recipe: Recipe, batches: int, validates: bool) -> None:
+def schedule_evaluation(arguments: TrainingArguments, how: Training, batches: int, validates: bool) -> None:
     """When to validate and save: together, so that the best checkpoint is on disk when it is known to be the best.
 
     Args:
-        arguments: to be completed. recipe: of the run. batches: of an epoch. validates: whether there is anybody.
+        arguments: to be completed. how: the section. batches: of an epoch. validates: whether there is anybody.
     """
-    every = recipe.training.evaluate_every or steps_of(recipe, batches, 1)
+    every = how.evaluate_every or steps_of(how, batches, 1)
     arguments.save_strategy, arguments.save_steps = IntervalStrategy.STEPS, every
     if validates:
         arguments.eval_strategy, arguments.eval_steps = IntervalStrategy.STEPS, every

@@ -50,7 +50,7 @@ def prepare(
     if not samples:
         raise UserError(f"{dataset.root}: has no samples of split train; nothing to train on")
     dtype = torch.float32
-    if device.type == "cuda" and recipe.tuning.kind != "full" and computes_in_bf16(recipe, on_cpu=False):
+    if device.type == "cuda" and recipe.tuning.kind != "full" and computes_in_bf16(recipe.training, on_cpu=False):
         dtype = torch.bfloat16
     backbone = load_backbone(
         base, recipe.image, revision=revision, device=device, dtype=dtype, quantise=recipe.tuning.quantise

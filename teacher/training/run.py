@@ -65,7 +65,7 @@ def train(
     if out.exists():
         # Loading a base may take minutes, so not only when the result is written.
         raise UserError(f"{out}: already exists; choose another name or remove it first")
-    arguments = training_arguments(recipe, working_folder(out), device)
+    arguments = training_arguments(recipe.training, working_folder(out), device)
     first = arguments.process_index == 0
     tell = say if first else (lambda line: None)
     on_cpu = arguments.device.type == "cpu"
@@ -115,7 +115,7 @@ def make_trainer(
     validation = Validation(dataset)
     neck = prepared.teacher.neck if recipe.readout.embedding == "after_neck" else None
     embedder = Embedder(prepared.teacher.encoder, neck, cache=recipe.training.cache)
-    schedule_evaluation(arguments, recipe, len(loader), bool(validation.protocols))
+    schedule_evaluation(arguments, recipe.training, len(loader), bool(validation.protocols))
     callbacks: list[Any] = [Progress()] if first else []
     if validation.protocols and recipe.training.patience:
         callbacks.append(EarlyStop(recipe.training.patience))
@@ -150,7 +150,7 @@ def _describe_data(prepared: Prepared, dataset: Dataset, trainer: TeacherTrainer
 
 def _describe_stages(trainer: TeacherTrainer, say: Callable[[str], None]) -> None:
     how = trainer.recipe.training
-    steps = how.max_steps or steps_of(trainer.recipe, len(trainer.loader), sum(how.epochs))
+    steps = how.max_steps or steps_of(trainer.recipe.training, len(trainer.loader), sum(how.epochs))
     for stage, start in enumerate(stage_starts(how.epochs, steps)):
         names = [entry.name for entry in trainer.matched if entry.level.stage == stage]
         if names and start >= steps:

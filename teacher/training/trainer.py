@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainingArguments
 
-from teacher.data.loading import TrainingLoader
+from teacher.data.loading import TrainingCollator, TrainingLoader
 from teacher.embedder import Embedder
 from teacher.lora import Matched
 from teacher.settings import Recipe
@@ -35,7 +35,7 @@ class TeacherTrainer(RetrievalTrainer):
         callbacks: of the Trainer.
     """
 
-    loader: TrainingLoader
+    loader: TrainingLoader[TrainingCollator]
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class TeacherTrainer(RetrievalTrainer):
         arguments: TrainingArguments,
         recipe: Recipe,
         matched: Sequence[Matched],
-        loader: TrainingLoader,
+        loader: TrainingLoader[TrainingCollator],
         validation: Validation,
         embedder: Embedder,
         callbacks: Sequence[Any] = (),

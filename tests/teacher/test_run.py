@@ -71,7 +71,7 @@ def trainer_of(recipe: Callable[..., Recipe], base_of: Callable[..., Path], tmp_
     def build(dataset: Dataset, *changes: str) -> TeacherTrainer:
         how = recipe(*changes)
         prepared = prepare(dataset, how, str(base_of()), None, None, torch.device("cpu"), lambda line: None)
-        return make_trainer(prepared, dataset, how, training_arguments(how, tmp_path / "work", "cpu"), False)
+        return make_trainer(prepared, dataset, how, training_arguments(how.training, tmp_path / "work", "cpu"), False)
 
     return build
 

@@ -33,7 +33,7 @@ def make(people: Dataset, recipe: Callable[..., Recipe], base_of: Callable[..., 
     def build(*changes: str) -> tuple[TeacherTrainer, Prepared]:
         how = recipe(*changes)
         torch.manual_seed(0)
-        arguments = training_arguments(how, tmp_path / "work", "cpu")
+        arguments = training_arguments(how.training, tmp_path / "work", "cpu")
         prepared = prepare(people, how, str(base_of()), None, None, torch.device("cpu"), lambda line: None)
         return make_trainer(prepared, people, how, arguments, False), prepared
 

@@ -53,7 +53,7 @@ def ready(people: Dataset, recipe: Callable[..., Recipe], base_of: Callable[...,
         how, base = recipe(*changes), str(base_of())
         torch.manual_seed(0)
         prepared = prepare(people, how, base, None, init, CPU, lambda line: None)
-        trainer = make_trainer(prepared, people, how, training_arguments(how, tmp_path / "work", "cpu"), False)
+        trainer = make_trainer(prepared, people, how, training_arguments(how.training, tmp_path / "work", "cpu"), False)
         loader: Any = trainer.loader
         return prepared, dict(next(iter(loader)))
 
