@@ -293,11 +293,11 @@ class EmbeddingStore:
         found: NDArray[np.floating] = values.reshape(-1, self.dim)
         return found
 
-    def rows_of(self, sample_ids: Sequence[str]) -> NDArray[np.int64]:
-        """The row numbers [n] of samples by their ids; the store's own ids stay in the memory map.
+    def find(self, sample_ids: Sequence[str]) -> NDArray[np.int64]:
+        """The row numbers [n] of samples by their ids, -1 where there is none; the store's ids stay in the memory map.
 
-        Raises:
-            UserError: one is not there; it is named.
+        Args:
+            sample_ids: each of them once.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -310,6 +310,15 @@ class EmbeddingStore:
             here = np.flatnonzero(~np.isnan(found.astype(np.float64)))
             places[found[here].astype(np.int64)] = start + here
             start += batch.num_rows
+        return places
+
+    def rows_of(self, sample_ids: Sequence[str]) -> NDArray[np.int64]:
+        """The row numbers [n] of samples by their ids, each of them once.
+
+        Raises:
+            UserError: one is not there; it is named.
+        """
+        places = self.find(sample_ids)
         missing = np.flatnonzero(places < 0)
         if missing.size:
             raise UserError(

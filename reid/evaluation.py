@@ -165,6 +165,7 @@ def evaluate(
     table: SampleTable,
     embeddings: NDArray[np.floating],
     *,
+    gallery: NDArray[np.floating] | None = None,
     scorer: Scorer = CosineScores,
     scores: str = "cosine",
     progress: bool = False,
@@ -175,6 +176,8 @@ def evaluate(
         protocol: the rule.
         table: the samples' columns.
         embeddings: their embeddings, any float dtype; they are normalised here.
+        gallery: [n, D] embeddings that stand for the samples in the gallery, if others than for the queries: two
+            models in one space.
         scorer: how similarity is computed.
         scores: the scorer's name, for the notes.
         progress: show a bar if it takes over two seconds.
@@ -186,9 +189,9 @@ def evaluate(
     results = []
     bar = progress_bar(what=protocol.name, unit="queries", shown=progress)
     for trial in resolve(protocol, table):
-        query, gallery = trial_embeddings(trial, table, embeddings)
-        bar.total = protocol.trials * len(query)
-        results.append(TrialResult(trial, rank(scorer(query, gallery), trial, protocol.cmc, bar.update)))
+        asking, asked = trial_embeddings(trial, table, embeddings, gallery)
+        bar.total = protocol.trials * len(asking)
+        results.append(TrialResult(trial, rank(scorer(asking, asked), trial, protocol.cmc, bar.update)))
         if not results[-1].queries:
             raise UserError(
                 f"protocol '{protocol.name}': none of the {trial.query_person.size} queries has a positive among the "
@@ -198,8 +201,13 @@ def evaluate(
     return Evaluation(protocol, tuple(results), table.sample_id, scores)
 
 
-def trial_embeddings(trial: Trial, table: SampleTable, embeddings: NDArray[np.floating]) -> tuple[Floats, Floats]:
-    """Normalised queries [Q, D] (members fused) and gallery [G, D] of a trial.
+def trial_embeddings(
+    trial: Trial,
+    table: SampleTable,
+    embeddings: NDArray[np.floating],
+    gallery_embeddings: NDArray[np.floating] | None = None,
+) -> tuple[Floats, Floats]:
+    """Normalised queries [Q, D] (members fused) and gallery [G, D] of a trial, which may have embeddings of its own.
 
     Raises:
         UserError: one of them is NaN, infinite or zero; its sample id is named.
@@ -207,7 +215,8 @@ def trial_embeddings(trial: Trial, table: SampleTable, embeddings: NDArray[np.fl
     names = table.sample_id
     # Indexing by an array copies, so the copy is normalised in place: a gallery is held once beside the embeddings.
     query = normalise(embeddings[trial.query_members], _Named(names, trial.query_members), copy=False)
-    gallery = normalise(embeddings[trial.gallery], _Named(names, trial.gallery), copy=False)
+    others = embeddings if gallery_embeddings is None else gallery_embeddings
+    gallery = normalise(others[trial.gallery], _Named(names, trial.gallery), copy=False)
     if len(query) > trial.query_person.size:
         query = normalise(np.add.reduceat(query, trial.query_offsets[:-1], axis=0))
     return query, gallery

@@ -23,6 +23,7 @@ def draw_rank_lists(
     embeddings: Floats,
     dataset: Dataset,
     *,
+    gallery: Floats | None = None,
     scorer: Scorer = CosineScores,
     queries: int = 8,
     places: int = 10,
@@ -33,7 +34,7 @@ def draw_rank_lists(
 
     Args:
         result: what was scored.
-        table, embeddings: of what.
+        table, embeddings, gallery: of what.
         dataset: where the images and sentences are.
         scorer: the one that `result` was scored with.
         queries: how many, at most.
@@ -47,7 +48,7 @@ def draw_rank_lists(
     answered = np.flatnonzero(~np.isnan(precision))
     order = answered[np.argsort(precision[answered], kind="stable")]
     chosen = order[np.unique(np.linspace(0, order.size - 1, min(queries, order.size)).round().astype(int))]
-    scores = scorer(*trial_embeddings(trial, table, embeddings))
+    scores = scorer(*trial_embeddings(trial, table, embeddings, gallery))
     samples = {s.sample_id: s for s in dataset.samples}
     rows = []
     for query, neighbours in zip(chosen.tolist(), top(scores, trial, chosen, places), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from reid.embeddings import EmbeddingStore, ShardPlan, StoreWriter
 from reid.errors import UserError
 from reid.modality import Modality
 from reid.progress import progress_bar
+from reid.protocol import Protocol
 from reid.sample import Sample
 from teacher.embedder import Embedder
 from teacher.teacher import Teacher
@@ -35,9 +36,9 @@ def fingerprint(teacher: Teacher, dataset: Dataset) -> dict[str, str]:
         "model": teacher.identity,
         "base": teacher.base.digest,
         "adapter": "merged into the weights" if teacher.merged else "beside the weights" if teacher.adapter else "none",
-        "prompts": _digest(recipe.prompts.model_dump()),
+        "prompts": digest_of(recipe.prompts.model_dump()),
         "readout": f"{recipe.readout.kind}, {recipe.readout.embedding}",
-        "preprocessing": _digest(teacher.encoder.backbone.preprocessing.to_dict()),
+        "preprocessing": digest_of(teacher.encoder.backbone.preprocessing.to_dict()),
         "dtype": str(teacher.encoder.model.dtype).removeprefix("torch."),
         "data": dataset.fingerprint(),
         "transformers": transformers.__version__,
@@ -73,39 +74,78 @@ def write_store(
             exists or was begun with something else.
     """
     chosen = list(dataset.samples if samples is None else samples)
+    parents = [dataset.root, *([Path(teacher.checkpoint)] if teacher.checkpoint else [])]
+    write_samples(
+        Embedder(teacher.encoder, teacher.readout_neck, batch),
+        chosen,
+        out,
+        fingerprint=fingerprint(teacher, dataset),
+        writer={"command": "teacher embed", "recipe": teacher.recipe.name},
+        parents=[parent for parent in parents if (parent / MANIFEST).is_file()],
+        protocols=dataset.protocols,
+        source=source,
+        shard_rows=shard_rows,
+        dtype=dtype,
+        left_out=len(dataset.samples) - len(chosen),
+        say=say,
+    )
+
+
+def write_samples(
+    embedder: Embedder,
+    samples: Sequence[Sample],
+    out: Path,
+    *,
+    fingerprint: Mapping[str, str],
+    writer: Mapping[str, Any],
+    parents: Sequence[Path],
+    protocols: Sequence[Protocol] = (),
+    source: str = "",
+    shard_rows: int = 1024,
+    dtype: str = "float16",
+    left_out: int = 0,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Embed samples into a store, each process its share of the shards; what is there already is kept.
+
+    Args:
+        embedder: gives the embeddings. samples: in order.
+        out, fingerprint, writer, parents, protocols, source, dtype, shard_rows: as for `reid.embeddings.StoreWriter`.
+        left_out: samples whose image does not decode, for people. say: prints a line.
+
+    Raises:
+        UserError: as `write_store`.
+    """
+    width = embedder.encoder.backbone.width
     process, processes = _join()
-    embedder = Embedder(teacher.encoder, teacher.readout_neck, batch)
-    if process == 0:
-        cut = embedder.encoder.book.captions([s.text or "" for s in chosen if s.modality is Modality.TEXT])[1]
-        if cut:
-            say(f"note: {cut:,} captions are cut to {embedder.encoder.book.caption_tokens} tokens")
     if process > 0:
-        plan = ShardPlan(out.with_name(out.name + PARTIAL), chosen, embedder.encoder.backbone.width, dtype, shard_rows)
+        plan = ShardPlan(out.with_name(out.name + PARTIAL), samples, width, dtype, shard_rows)
         _wait()
         _embed_shards(embedder, plan, process, processes)
         return
-    parents = [dataset.root, *([Path(teacher.checkpoint)] if teacher.checkpoint else [])]
-    writer = StoreWriter(
+    cut = embedder.encoder.book.captions([s.text or "" for s in samples if s.modality is Modality.TEXT])[1]
+    if cut:
+        say(f"note: {cut:,} captions are cut to {embedder.encoder.book.caption_tokens} tokens")
+    store = StoreWriter(
         out,
-        chosen,
-        embedder.encoder.backbone.width,
-        fingerprint=fingerprint(teacher, dataset),
-        writer={"command": "teacher embed", "recipe": teacher.recipe.name},
-        protocols=dataset.protocols,
+        samples,
+        width,
+        fingerprint=fingerprint,
+        writer=writer,
+        protocols=protocols,
         dataset=source,
-        parents=[parent for parent in parents if (parent / MANIFEST).is_file()],
+        parents=parents,
         dtype=dtype,
         shard_rows=shard_rows,
     )
-    with writer as plan:
+    with store as plan:
         kept = len(plan) - len(plan.pending())
         if kept:
             say(f"going on: {kept} of {len(plan)} shards are there")
         _wait()
         _embed_shards(embedder, plan, process, processes)
-    left_out = len(dataset.samples) - len(chosen)
     more = f"; left out {left_out:,} whose image does not decode" if left_out else ""
-    say(f"wrote {out}: {len(chosen):,} samples, {plan.dim} dimensions{more}")
+    say(f"wrote {out}: {len(samples):,} samples, {plan.dim} dimensions{more}")
 
 
 def recompute_with(teacher: Teacher, dataset: Dataset, batch: int = 64) -> Callable[[Sequence[str]], Any]:
@@ -168,5 +208,6 @@ def _wait() -> None:
             raise UserError("another process of this run has stopped; it says why") from error
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
+    """sha256 of JSON-ready settings."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

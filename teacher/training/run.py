@@ -76,7 +76,9 @@ def train(
     about = {"base": prepared.backbone.base.digest, "data": dataset.fingerprint(), "init": str(init)}
     with arguments.main_process_first(local=False):
         # The first process decides; the others find a training that is there already.
-        checkpoint = open_training(out, recipe, about, resume=resume or not first, processes=arguments.world_size)
+        checkpoint = open_training(
+            out, dump_recipe(recipe), about, resume=resume or not first, processes=arguments.world_size
+        )
     trainer = make_trainer(prepared, dataset, recipe, arguments, first)
     _describe_data(prepared, dataset, trainer, tell)
     _describe_stages(trainer, tell)

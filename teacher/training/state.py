@@ -9,8 +9,6 @@ from zipfile import is_zipfile
 
 from reid.artifact import write_text
 from reid.errors import UserError
-from teacher.recipe import dump_recipe
-from teacher.settings import Recipe
 
 SUFFIX = ".training"
 _STARTED = "training.json"
@@ -23,12 +21,12 @@ def working_folder(out: Path) -> Path:
     return out.with_name(out.name + SUFFIX)
 
 
-def open_training(out: Path, recipe: Recipe, about: dict[str, str], *, resume: bool, processes: int) -> Path | None:
+def open_training(out: Path, recipe: str, about: dict[str, str], *, resume: bool, processes: int) -> Path | None:
     """Begin a training, or find the checkpoint to go on from.
 
     Args:
         out: what will be made.
-        recipe: in full. about: what else must be the same, by name: base, data.
+        recipe: in full, as text. about: what else must be the same, by name: base, data.
         resume: go on with one that is there.
         processes: how many train; each leaves its state in a checkpoint.
 
@@ -39,7 +37,7 @@ def open_training(out: Path, recipe: Recipe, about: dict[str, str], *, resume: b
         UserError: one is there and `resume` was not asked for, or it is another one; or nothing can be written there.
     """
     folder = working_folder(out)
-    described = {**about, "recipe": dump_recipe(recipe), "number of processes": str(processes)}
+    described = {**about, "recipe": recipe, "number of processes": str(processes)}
     if (folder / _STARTED).is_file():
         if not resume:
             raise UserError(

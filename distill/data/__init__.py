@@ -1,0 +1,1 @@
+"""From an embedding store and images to training batches."""
