@@ -1,8 +1,8 @@
 """Speed and memory of measuring a store's spectrum, beside the bare matrix products and scikit-learn's IncrementalPCA.
 
-    python -m benchmarks.distill_spectrum                                    1,000,000 x 1536 float16, about 3 GB of disk
-    python -m benchmarks.distill_spectrum --rows 50000 --dim 512             smaller
-    python -m benchmarks.distill_spectrum --store FOLDER                     keep the store there, and use it again
+    python -m benchmarks.distill_spectrum                             1,000,000 x 1536 float16, 3.2 GB of disk
+    python -m benchmarks.distill_spectrum --rows 50000 --dim 512      smaller
+    python -m benchmarks.distill_spectrum --store FOLDER              keep the store there, and use it again
 
 One core (BLAS is held to one thread). Each repetition times every row once, in fresh processes one after the other, so
 that the ratios compare neighbours in time; printed are medians of CPU seconds. "bare products" are x^T x of float32

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from distill.checkpoint import student_writer
 from distill.settings import DistillRecipe
-from distill.source import open_source
+from distill.source import open_source, with_views
 from distill.training.run import Run, distil
 from reid.artifact import newest
 from reid.dataset import Dataset
@@ -48,7 +48,8 @@ def distil_to(
     if teacher is None:
         teacher = _newest(dataset)
         say(f"taking the newest teacher, {teacher}")
-    source = open_source(teacher, dataset, spec, say=say)
+    source = open_source(teacher, dataset, spec, device=device, say=say)
+    source = with_views(source, recipe, device=device, say=say)
     run = distil(source, name, recipe, out, device=device, resume=resume, overwrite=overwrite, say=say)
     if run is None:
         return None

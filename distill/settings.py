@@ -238,6 +238,14 @@ class DistillTraining(Training):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
 
+    @model_validator(mode="after")
+    def _has_no_stages(self) -> DistillTraining:
+        if len(self.epochs) > 1:
+            raise ValueError(f"epochs: {len(self.epochs)} stages; a student trains in one, and terms have schedules")
+        if self.chunk:
+            raise ValueError("chunk: a student's batch passes whole; leave it at 0 and use recompute to save memory")
+        return self
+
 
 class DistillRecipe(Section):
     """A whole method: what of the teacher the student aims at, how the student is built, and by what it learns.

@@ -8,6 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from distill.data.views import reuse_views
+from distill.settings import DistillRecipe
 from distill.training.run import Source
 from reid.artifact import read_manifest
 from reid.dataset import Dataset
@@ -17,12 +21,15 @@ from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
 from teacher.checkpoint import KIND as TEACHER
 from teacher.checkpoint import load_teacher
+from teacher.cli.options import choose_device
+from teacher.embedding import digest_of, reuse_store
+from teacher.teacher import Teacher
 
 Say = Callable[[str], None]
 
 
 def open_source(
-    teacher: Path, dataset: Dataset | None = None, spec: str = "", *, device: str = "cpu", say: Say = print
+    teacher: Path, dataset: Dataset | None = None, spec: str = "", *, device: str = "auto", say: Say = print
 ) -> Source:
     """The teacher's store and the data that belongs to it.
 
@@ -60,18 +67,41 @@ def open_source(
     return Source(store, dataset, spec, checkpoint, None if checkpoint is None else lambda: _tokenizer(checkpoint))
 
 
+def with_views(source: Source, recipe: DistillRecipe, *, device: str = "auto", say: Say = print) -> Source:
+    """The source with the stores of the augmented views that the recipe asks for, made where they are not there.
+
+    Raises:
+        UserError: the store's teacher is not known, so nobody can look at the views.
+    """
+    if not recipe.views:
+        return source
+    if source.checkpoint is None:
+        raise UserError(
+            f"views {recipe.views}: {source.store.path} does not lead to its teacher, which has to see them; give "
+            "--teacher the checkpoint"
+        )
+    seed, how, views = recipe.training.seed, recipe.augmentation, []
+    about = digest_of([seed, how.model_dump()])[:8]
+    teacher: Teacher | None = None
+    for number in range(recipe.views):
+        place = source.store.path.with_name(f"{source.store.path.name}-view-{number}-{about}")
+        say(f"{'taking' if place.exists() else 'making'} the teacher's store of view {number}, {place}")
+        teacher = teacher or _loaded(source.checkpoint, device)
+        views.append(
+            reuse_views(teacher, source.dataset, place, number, seed=seed, how=how, source=source.spec, say=say)
+        )
+    return replace(source, views=views)
+
+
 def default_store(teacher: Path, dataset: Dataset, root: Path = Path("runs/store")) -> Path:
     """Where the store of a checkpoint and a data set lies if nothing else is said: a name that says whose it is."""
     return root / f"{teacher.name}-{read_manifest(teacher).sha256[:8]}-{dataset.fingerprint()[:8]}"
 
 
 def _store_of(teacher: Path, dataset: Dataset, spec: str, device: str, say: Say) -> EmbeddingStore:
-    from teacher.embedding import reuse_store
-
     place = default_store(teacher, dataset)
     say(f"{'taking' if place.exists() else 'making'} the teacher's store, {place}")
-    loaded = load_teacher(teacher, device=device, merge=device == "cpu")
-    return reuse_store(loaded, dataset, place, source=spec, say=say)
+    return reuse_store(_loaded(teacher, device), dataset, place, source=spec, say=say)
 
 
 def _known(store: EmbeddingStore, dataset: Dataset, say: Say) -> Dataset:
@@ -96,6 +126,13 @@ def _parent(store: EmbeddingStore) -> Path | None:
         except UserError:
             continue
     return None
+
+
+def _loaded(checkpoint: Path, device: str) -> Teacher:
+    """The teacher in the precision that `teacher embed` takes by default."""
+    where = choose_device(device)
+    on_gpu = where.type == "cuda"
+    return load_teacher(checkpoint, device=where, dtype=torch.bfloat16 if on_gpu else torch.float32, merge=not on_gpu)
 
 
 def _tokenizer(teacher: Path) -> Any:

@@ -16,6 +16,7 @@ from student.pretrained import Colours, fit_weights, load_pretrained, own_config
 from student.zoo import ZooEntry, find_student
 
 STEMS = ("shared", "modality")
+_TOKENS = ("cls_token", "distillation_token", "register_tokens", "position_embeddings")
 
 
 def build_student(
@@ -82,6 +83,10 @@ def _random(config: StudentConfig, seed: int) -> StudentModel:
         model = StudentModel(config)
         if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
             model.apply(_with_batch_norm)
+        for name, parameter in model.backbone.named_parameters():
+            # Some classes begin with zeros. Registers that begin equal stay equal for ever.
+            if name.endswith(_TOKENS):
+                nn.init.trunc_normal_(parameter, std=0.02)
     return model
 
 

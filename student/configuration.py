@@ -20,7 +20,7 @@ class StudentConfig(PreTrainedConfig):
     """The config of a `StudentModel`.
 
     Attributes:
-        backbone: `to_dict()` of the nested transformers config, its input size and channels included.
+        backbone: model_type and own keys of the nested transformers config, with its input size and channels.
         student: name in the zoo.
         dim: k, how many outputs.
         height, width: of the input in pixels.

@@ -38,5 +38,7 @@ class PersonDinov2WithRegisters(Dinov2WithRegistersModel):
         super().__init__(config)
         self.embeddings = _EmbeddingsWithRegisters(config)
         # Nothing is masked here, and a parameter without a gradient stops a training by several processes.
-        self.embeddings.mask_token.requires_grad_(False)
+        mask = self.embeddings.mask_token.detach()
+        del self.embeddings.mask_token
+        self.embeddings.register_buffer("mask_token", mask)
         self.post_init()  # type: ignore[no-untyped-call]

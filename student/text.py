@@ -80,6 +80,7 @@ class TextStudent(PreTrainedModel):
             intermediate_size=4 * config.hidden,
             max_position_embeddings=config.longest + 1,
             type_vocab_size=1,
+            pad_token_id=None,
             hidden_dropout_prob=config.dropout,
             attention_probs_dropout_prob=config.dropout,
         )

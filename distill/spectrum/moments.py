@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 
-_BLOCK_ROWS = 512
-"""Rows that are summed or shifted at a time, so that they are still in the cache."""
+_BLOCK_ROWS = 256
+"""Rows that are worked on at a time, so that they are still in the cache."""
 
 
 @dataclass
@@ -79,9 +79,11 @@ class Moments:
             return
         total = self.count + count
         shift = mean - self.mean
-        self.scatter += scatter
-        if self.count:
-            self.scatter += np.outer(shift * (self.count * (count / total)), shift)
+        weighted = shift * (self.count * (count / total))
+        for start in range(0, self.dim, _BLOCK_ROWS):
+            part = slice(start, start + _BLOCK_ROWS)
+            self.scatter[part] += scatter[part]
+            self.scatter[part] += np.outer(weighted[part], shift)
         self.mean = self.mean + shift * (count / total)
         self.count = total
 

@@ -46,8 +46,8 @@ def draw_energy(analysis: Analysis, path: Path) -> Path:
         needed = by_energy(analysis.spectrum, share)
         axes.plot([needed], [shares[needed - 1]], "o", color=_DARK, markersize=4)
         axes.annotate(
-            f"{100 * share:g} %: {needed}", (needed, shares[needed - 1]), (-5, 5), textcoords="offset points", ha="right",
-            fontsize=9,
+            f"{100 * share:g} %: {needed}", (needed, shares[needed - 1]), (-5, 5), textcoords="offset points",
+            ha="right", fontsize=9,
         )  # fmt: skip
     at = f"chosen: {analysis.rank}, {shares[analysis.rank - 1]:.1f} %"
     axes.axvline(analysis.rank, color=_CHOSEN, linewidth=1.5, label=at)

@@ -24,6 +24,7 @@ Normalise = Literal["unit", "layer_norm"]
 FILE = "subspace.safetensors"
 _FORMAT = "reid-distill subspace 1"
 _ARRAYS = ("mean", "basis", "variances", "spectrum")
+_ABOUT = "subspace"
 _BLOCK_ROWS = 4096
 MODALITIES = {modality: code for code, modality in enumerate(Modality)}
 """The row that a modality's mean has."""
@@ -121,7 +122,9 @@ class Subspace:
         from safetensors.numpy import save
 
         about = {"format": _FORMAT, "kind": self.kind, "normalise": self.normalise, "teacher": self.teacher}
-        data = save({name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}, metadata=about)
+        # One entry: safetensors writes several in any order, and equal subspaces are to give equal files.
+        metadata = {_ABOUT: json.dumps(about, sort_keys=True)}
+        data = save({name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}, metadata=metadata)
         with replacing(path) as part:
             part.write_bytes(data)
 
@@ -138,7 +141,7 @@ class Subspace:
             raise UserError(f"{path}: no such file; expected a subspace, as `distill spectrum` writes it")
         try:
             with safe_open(path, framework="numpy") as file:
-                about = file.metadata() or {}
+                about = _about(file.metadata() or {})
                 names = set(file.keys())
                 if about.get("format") != _FORMAT or names != set(_ARRAYS):
                     found = about.get("format") or f"tensors {json.dumps(sorted(names)[:4])}"
@@ -176,6 +179,15 @@ class Subspace:
         if not all(np.isfinite(getattr(self, name)).all() for name in _ARRAYS):
             return "a number in it is NaN or infinite"
         return None
+
+
+def _about(metadata: dict[str, str]) -> dict[str, str]:
+    """What a file says of itself; empty if it is no subspace."""
+    try:
+        found = json.loads(metadata.get(_ABOUT, "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def normalised(

@@ -9,6 +9,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
+from torch.nn.utils import parametrizations, parametrize
 from transformers import TrainingArguments, set_seed
 
 from distill.data.loading import DistillCollator
@@ -208,6 +209,10 @@ def prepare(source: Source, name: str, recipe: DistillRecipe, say: Callable[[str
             seed=recipe.training.seed,
         )
         say(f"text student: {sum(w.numel() for w in text.parameters()):,} weights")
+    if recipe.student.head == "orthogonal":
+        parametrizations.orthogonal(student.head)
+    if recipe.training.recompute:
+        student.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
     module = TrainableStudent(student, subspace, recipe.objective, len(people), text)
     return Run(source, recipe, name, subspace, analysis, module, reader, samples, people)
 
@@ -247,6 +252,8 @@ def finish(run: Run, trainer: DistillTrainer) -> None:
     with trainer.average.applied():
         kept = {name: value.clone() for name, value in run.module.state_dict().items()}
     run.module.load_state_dict(kept)
+    if parametrize.is_parametrized(run.module.student.head):
+        parametrize.remove_parametrizations(run.module.student.head, "weight")
     run.module.eval()
     run.scores = best_scores(trainer)
     run.log = list(trainer.state.log_history)

@@ -11,7 +11,7 @@ from reid.artifact import replacing, write_text
 from reid.dataset import Dataset
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
-from reid.evaluation import AP_VARIANT, Evaluation, evaluate, format_table
+from reid.evaluation import Evaluation, evaluate, format_table
 from reid.matrix import matrix_protocols
 from reid.modality import Modality
 from reid.protocol import on_validation
@@ -20,6 +20,7 @@ from reid.sample import Split
 from reid.table import SampleTable
 from teacher.evaluation.space import Gap, gaps
 from teacher.evaluation.space_map import draw_map
+from teacher.evaluation.tables import cell, rules, to_rows
 
 Scores = dict[tuple[Modality, Modality], Evaluation]
 
@@ -39,7 +40,7 @@ class Report:
     table: SampleTable
 
     def __str__(self) -> str:
-        cells = {pair: _cell(result) for pair, result in self.scores.items()}
+        cells = {pair: cell(result) for pair, result in self.scores.items()}
         galleries = [m for m in Modality if any(gallery is m for _, gallery in cells)]
         rows = [
             {"query \\ gallery": str(query), **{str(g): cells.get((query, g), "-") for g in galleries}}
@@ -47,31 +48,21 @@ class Report:
             if any(asked is query for asked, _ in cells)
         ]
         lines = ["mAP / rank-1 / mINP in per cent", format_table(rows), ""]
-        for (query, gallery), result in self.scores.items():
-            row = result.row()
-            sizes = f"{row['queries']} queries, {row['gallery']} in the gallery"
-            lines.append(f"{query} -> {gallery}: protocol {row['protocol']}, {sizes}")
-        notes = dict.fromkeys(note for result in self.scores.values() for note in result.notes())
-        lines += [f"- {note}" for note in notes if note != AP_VARIANT] + [f"- {AP_VARIANT}"]
+        lines += rules(self.scores)
         spaces = ["", format_table([gap.row() for gap in self.gaps])] if self.gaps else []
         return "\n".join([*lines, *spaces])
 
     def to_json(self) -> str:
         """All of it, without the ranks; null where no two samples show one person, or no two show different people."""
-        scores = [
-            {
-                "query": str(query), "gallery": str(gallery), "protocol": result.protocol.name, "mAP": result.mean_ap,
-                "rank-1": result.rank1, "mINP": result.mean_inp, "queries": result.trials[0].queries,
-                "notes": result.notes(),
-            }
-            for (query, gallery), result in self.scores.items()
-        ]  # fmt: skip
         spaces = [
             {"modalities": [str(g.one), str(g.other)], "centre_distance": g.centres, "cosine_same": _or_null(g.same),
              "cosine_different": _or_null(g.different)}
             for g in self.gaps
         ]  # fmt: skip
-        return json.dumps({"scores": scores, "gaps": spaces}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return (
+            json.dumps({"scores": to_rows(self.scores), "gaps": spaces}, indent=1, ensure_ascii=False, allow_nan=False)
+            + "\n"
+        )
 
 
 def report(store: EmbeddingStore, *, val: bool = False) -> Report:
@@ -128,10 +119,6 @@ def save(result: Report, out: Path) -> None:
         raise UserError(f"{out}: cannot be written ({error.strerror}); choose another place") from error
     write_text(out / "report.txt", f"{result}\n")
     write_text(out / "report.json", result.to_json())
-
-
-def _cell(result: Evaluation) -> str:
-    return f"{100 * result.mean_ap:.1f} / {100 * result.rank1:.1f} / {100 * result.mean_inp:.1f}"
 
 
 def _or_null(number: float) -> float | None:

