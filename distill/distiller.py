@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from distill import DEFAULT_RECIPE
 from distill.checkpoint import student_writer
+from distill.embedder import StudentEmbedder
+from distill.recipe import load_recipe
 from distill.settings import DistillRecipe
 from distill.source import open_source, with_views
 from distill.training.run import Run, distil
 from reid.artifact import newest
 from reid.dataset import Dataset
+from reid.datasets import open_dataset
 from reid.embeddings import KIND as STORE
 from reid.errors import UserError
+from reid.sample import Sample
 from teacher.checkpoint import KIND as TEACHER
 
 
@@ -63,3 +72,80 @@ def _newest(dataset: Dataset | None) -> Path:
     """A store, if there is one and nobody says what data; otherwise a checkpoint."""
     kinds = (TEACHER,) if dataset is not None else (STORE,)
     return newest(kinds[0], Path("runs"))
+
+
+class Distiller:
+    """`distill run` from Python.
+
+    >>> from distill import Distiller
+    >>> distiller = Distiller(teacher="runs/teacher/mllmembed", student="vit-s").fit("people")  # doctest: +SKIP
+    >>> distiller.embed(samples)  # float32 [n, k], in the teacher's principal coordinates  # doctest: +SKIP
+
+    Args:
+        teacher: folder of a teacher checkpoint or of its embedding store.
+        student: name in the zoo.
+        recipe: name of a recipe, path of one, or settings.
+        out: the artifact to make; runs/student/STUDENT-RECIPE by default.
+        device: "auto", "cpu" or "cuda".
+        changes: of the recipe, with dots written as two underscores: `training__epochs=[20]`, `spectrum__rank=16`.
+
+    Attributes:
+        path: where the artifact is.
+        run: what was learnt, after `fit`: subspace, validation scores, log, the trained modules.
+    """
+
+    def __init__(
+        self,
+        teacher: str | Path,
+        student: str = "vit-s",
+        *,
+        recipe: str | DistillRecipe = DEFAULT_RECIPE,
+        out: str | Path | None = None,
+        device: str = "auto",
+        **changes: object,
+    ) -> None:
+        options = [f"{key.replace('__', '.')}={json.dumps(value)}" for key, value in changes.items()]
+        if isinstance(recipe, DistillRecipe):
+            if options:
+                raise ValueError("changes go with the name of a recipe, not with settings")
+            self.recipe = recipe
+        else:
+            self.recipe = load_recipe(recipe, options)
+        self.teacher, self.student, self.device = Path(teacher), student, device
+        self.path = Path(out) if out is not None else Path("runs/student") / f"{student}-{self.recipe.name}"
+        self.run: Run | None = None
+
+    def fit(
+        self,
+        data: str | Path | Dataset | None = None,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        say: Callable[[str], None] = print,
+    ) -> Distiller:
+        """Distil, and write the artifact.
+
+        Args:
+            data: KIND:ROOT, a path, or a data set; None: what the store was made from.
+            resume: go on with one that was interrupted. overwrite: begin anew. say: prints a line.
+
+        Raises:
+            UserError: as `distil_to`.
+        """
+        spec = "" if data is None or isinstance(data, Dataset) else str(data)
+        dataset = data if isinstance(data, Dataset) else open_dataset(spec) if spec else None
+        self.run = distil_to(
+            self.path, self.teacher, self.student, self.recipe, dataset=dataset, spec=spec, device=self.device,
+            resume=resume, overwrite=overwrite, say=say,
+        )  # fmt: skip
+        return self
+
+    def embed(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """Coordinates float32 [n, k] of samples by the student, not normalised.
+
+        Raises:
+            ValueError: before `fit`; or a sentence, and no text student was distilled.
+        """
+        if self.run is None:
+            raise ValueError("nothing was distilled yet; call fit first")
+        return StudentEmbedder(self.run.module.student, self.run.module.text, self.run.reader).embed(samples)

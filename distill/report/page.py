@@ -49,7 +49,9 @@ figcaption { margin-top: 4px; font-size: 13px; }
 pre { margin: 10px 0; padding: 12px 14px; overflow-x: auto; border-radius: 8px; background: var(--card);
   font: 13px/1.45 ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; }
 code { font: 13px ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
-ul { margin: 8px 0; padding-left: 20px; }
+ul { margin: 8px 0; padding-left: 20px; font-size: 14px; }
+details { margin: 10px 0; }
+summary { color: var(--accent); cursor: pointer; font-size: 14px; }
 """
 
 
@@ -69,9 +71,7 @@ def page(title: str, below: str, head: str, sections: Sequence[Section]) -> str:
         title, below: of the page, as text. head: HTML between them and the first section. sections: in order.
     """
     links = "".join(f'<a href="#{escape(s.name)}">{escape(s.title)}</a>' for s in sections)
-    parts = [
-        f'<section id="{escape(s.name)}">\n<h2>{escape(s.title)}</h2>\n{s.body}\n</section>' for s in sections
-    ]  # fmt: skip
+    parts = [f'<section id="{escape(s.name)}">\n<h2>{escape(s.title)}</h2>\n{s.body}\n</section>' for s in sections]
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -135,6 +135,11 @@ def figure(picture: Path, alt: str, caption: str = "") -> str:
     data = base64.b64encode(picture.read_bytes()).decode("ascii")
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}">{below}</figure>'
+
+
+def folded(summary: str, body: str) -> str:
+    """HTML that is shown when its summary is clicked."""
+    return f"<details><summary>{escape(summary)}</summary>{body}</details>"
 
 
 def side_by_side(*parts: str) -> str:
