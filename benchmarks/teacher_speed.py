@@ -21,7 +21,6 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,9 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import nn
-from transformers import AutoImageProcessor, Qwen2VLForConditionalGeneration, TrainerCallback
+from transformers import AutoImageProcessor, Qwen2VLForConditionalGeneration
 
+from benchmarks.timing import Steps, seconds, spread
 from reid.dataset import Dataset
 from reid.datasets import open_dataset
 from reid.evaluation import format_table
@@ -103,13 +103,6 @@ def parts(encoder: Encoder, samples: Sequence[Sample]) -> dict[str, Callable[[],
     return {"whole prompt": whole, "tower": tower}
 
 
-def seconds(run: Callable[[], Any]) -> float:
-    """Wall time."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
 def embedding(base: Path, recipe: Recipe, samples: Sequence[Sample], repeats: int) -> list[dict[str, str]]:
     """Images per second and ratios to the plain loop."""
     encoder = bare_teacher(load_backbone(str(base), recipe.image), recipe).encoder.eval()
@@ -137,26 +130,6 @@ def embedding(base: Path, recipe: Recipe, samples: Sequence[Sample], repeats: in
     return rows
 
 
-def spread(ratios: Sequence[float]) -> str:
-    """Median, lowest and highest."""
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-
-
-class _Steps(TrainerCallback):
-    """When each step began and ended, and what was logged."""
-
-    def __init__(self) -> None:
-        self.begins: list[float] = []
-        self.idle: list[float] = []
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.begins.append(time.perf_counter())
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if logs and "idle" in logs:
-            self.idle.append(logs["idle"])
-
-
 def bare_steps(teacher: nn.Module, optimiser: torch.optim.Optimizer, batches: Sequence[Any]) -> None:
     """Forward, backward, optimiser; nothing else."""
     teacher.train()
@@ -179,10 +152,10 @@ def training(base: Path, recipe: Recipe, dataset: Dataset, folder: Path, steps: 
         teacher, optimiser = trainer.teacher, trainer.create_optimizer()
         bare_steps(teacher, optimiser, batches[:2])
         bare = seconds(lambda t=teacher, o=optimiser, b=batches: bare_steps(t, o, b)) / len(batches)  # type: ignore[misc]
-        watch = _Steps()
+        watch = Steps()
         trainer.add_callback(watch)
         trainer.train()
-        ours = (watch.begins[-1] - watch.begins[2]) / (len(watch.begins) - 3)
+        ours = watch.seconds_a_step()
         ratios.append(ours / bare)
         idle.append(watch.idle[-1])
         both.append((ours, bare))

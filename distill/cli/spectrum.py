@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from reid.cli.options import open_stores
+from reid.errors import UserError
 
 
 def _rank(context: click.Context, option: click.Parameter, value: str) -> Any:
@@ -60,11 +61,16 @@ def spectrum(store: Path | None, out: Path | None, processes: int, overwrite: bo
     Measures the training people of an embedding store (the newest, if none is named), chooses a rank by what the
     projected teacher still retrieves of the validation people, and writes the subspace, all figures and pictures.
     """
+    from pydantic import ValidationError
+
     from distill.settings import Spectrum
     from distill.spectrum.folder import refuse_taken, write
     from distill.spectrum.make import make_subspace
 
-    settings = Spectrum(**options)
+    try:
+        settings = Spectrum(**options)
+    except ValidationError as error:
+        raise UserError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from error
     opened = open_stores([] if store is None else [store])[0]
     place = out or Path("runs/spectrum") / opened.path.resolve().name
     refuse_taken(place, overwrite=overwrite)

@@ -100,8 +100,9 @@ def _by_rollout(student: StudentModel, pixels: Tensor, modalities: Tensor) -> Te
     with _recorded(eager) as outputs, torch.no_grad():
         eager.features(pixels, modalities)
     joint = rollout(outputs[0].attentions)
-    taken = pooled_from(config.pooling, special, grid).to(joint) @ joint
-    return taken[:, special:].unflatten(1, grid)
+    taken: Tensor = pooled_from(config.pooling, special, grid).to(joint) @ joint
+    patches: Tensor = taken[:, special:].unflatten(1, grid)
+    return patches
 
 
 def _by_gradient(student: StudentModel, pixels: Tensor, modalities: Tensor, targets: Tensor) -> Tensor:
@@ -115,7 +116,8 @@ def _by_gradient(student: StudentModel, pixels: Tensor, modalities: Tensor, targ
             (gradient,) = torch.autograd.grad(alike.sum(), features)
     finally:
         student.train(training)
-    return functional.relu((features * gradient).sum(1))
+    speaking: Tensor = (features * gradient).sum(1)
+    return functional.relu(speaking)
 
 
 @contextmanager

@@ -137,6 +137,7 @@ def overlay(image: Image.Image, places: NDArray[np.float32]) -> Image.Image:
     heat = np.clip(smooth, 0, 1)[..., None]
     colours = colormaps["inferno"](heat[..., 0])[..., :3]
     grey = np.asarray(image.convert("L"), dtype=np.float64)[..., None] / 255
+    # White paper would outshine the colours on it.
     share = 0.45 + 0.3 * heat
-    mixed = (1 - share) * grey + share * colours
+    mixed = (1 - share) * 0.75 * grey + share * colours
     return Image.fromarray((255 * mixed).round().astype(np.uint8))

@@ -9,7 +9,7 @@ import yaml
 
 from distill.evaluation.result import StudentReport
 from distill.evaluation.scores import Direction
-from distill.report.facts import described, origins, size_of, teacher_name, trained_on
+from distill.report.facts import described, is_ordered, origins, size_of, teacher_name, trained_on
 from distill.report.plots import NAMES
 from distill.training.run import Run
 from reid.modality import Modality
@@ -37,8 +37,8 @@ subspace = Subspace.load(Path("subspace.safetensors"))
 coordinates = subspace.project(embeddings, [Modality.TEXT] * len(embeddings))
 """
 _PRIVACY = (
-    "`report.html` and `pictures/` show people of the data set. Leave them out where the data may not go: the model "
-    "does not need them."
+    "`report.html` and `pictures/` show people of the data set. Where the data may not go, pass on `config.json` and "
+    "`model.safetensors` alone; they load with `student.model.StudentModel.from_pretrained`."
 )
 _LIMITS = (
     "The scores hold for the people, cameras and modalities that were scored; other cameras, light or clothes can give "
@@ -76,7 +76,7 @@ def model_card(run: Run, evaluated: StudentReport | None, folder: Path) -> str:
         "## Limits",
         "\n".join(f"- {limit}" for limit in (*_LIMITS, _PRIVACY)),
         "## Made from",
-        _markdown([{**origin.row(), "sha256": f"`{origin.sha256}`"} for origin in origins(run, folder)])
+        _markdown([{**origin.row(), "sha256": f"`{origin.sha256}`"} for origin in origins(run, folder)], words=True)
         or "Nothing that has a manifest.",
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -103,10 +103,10 @@ def _what(run: Run) -> str:
     seen = [NAMES[m] for m in Modality if m.is_image and any(s.modality is m for s in run.samples)]
     size = size_of(run)
     return (
-        f"A {run.name} of {size.parameters / 1e6:.1f} million weights that turns an image of a person "
+        f"A {run.name} of {size.parameters / 1e6:.3g} million weights that turns an image of a person "
         f"({', '.join(seen)}) into {run.subspace.rank} coordinates of the embedding space of its teacher, "
-        f"{teacher_name(run)} ({run.subspace.dim} dimensions). The coordinates are ordered by importance: a prefix of "
-        "them is an embedding too."
+        f"{teacher_name(run)} ({run.subspace.dim} dimensions)."
+        + (" They are ordered by importance: a prefix of them is an embedding too." if is_ordered(run) else "")
     )
 
 
@@ -146,10 +146,14 @@ def _fenced(code: str) -> str:
     return f"```python\n{code}```"
 
 
-def _markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows with equal keys as a table; the first column to the left, the others to the right."""
+def _markdown(rows: Sequence[Mapping[str, str]], *, words: bool = False) -> str:
+    """Rows with equal keys as a table: the first column to the left, the others, unless `words`, to the right."""
     if not rows:
         return ""
     names = list(rows[0])
-    lines = [[*names], [":---", *["---:"] * (len(names) - 1)], *([row[name] for name in names] for row in rows)]
+    lines = [
+        [*names],
+        [":---", *[":---" if words else "---:"] * (len(names) - 1)],
+        *([row[name] for name in names] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

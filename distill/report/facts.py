@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from distill.report.plots import NAMES
 from distill.training.run import Run
 from reid import __version__
 from reid.artifact import MANIFEST, Manifest, Parent, read_manifest
@@ -46,6 +47,11 @@ def teacher_name(run: Run) -> str:
     return (run.source.checkpoint or run.source.store.path).resolve().name
 
 
+def is_ordered(run: Run) -> bool:
+    """Whether the coordinates are ordered by importance, so that a prefix of them is an embedding too."""
+    return run.subspace.kind in ("principal", "between")
+
+
 def size_of(run: Run) -> Size:
     """Of the student for images."""
     return count(run.module.student)
@@ -83,9 +89,9 @@ def described(run: Run, folder: Path) -> dict[str, str]:
 def trained_on(run: Run) -> str:
     """How many people and samples of what data."""
     counts = {m: sum(sample.modality is m for sample in run.samples) for m in Modality}
-    parts = ", ".join(f"{number:,} {modality}" for modality, number in counts.items() if number)
+    parts = ", ".join(f"{number:,} {NAMES[modality]}" for modality, number in counts.items() if number)
     spec = run.source.spec or run.source.dataset.root.name
-    return f"{len(run.people):,} people of {spec}: {parts}"
+    return f"{spec}: {len(run.people):,} people, {parts}"
 
 
 def origins(run: Run, folder: Path) -> Iterator[Origin]:

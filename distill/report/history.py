@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-TOTAL, MEAN = "loss", "mAP"
-_TERM, _SCORE, _RATE = "term/", "eval_", "lr/"
+TOTAL, MEAN, NORM = "loss", "mAP", "grad_norm"
 
 
 @dataclass
@@ -35,26 +34,26 @@ class History:
 
     Attributes:
         losses: `TOTAL`, then each term by name, unweighted. scores: `MEAN`, then each protocol by name, in per cent.
-        rates: learning rate of each group of weights.
+        rates: learning rate of each group of weights. norms: length of the gradient.
     """
 
     losses: dict[str, Series]
     scores: dict[str, Series]
     rates: dict[str, Series]
+    norms: dict[str, Series]
 
 
 def history(log: Iterable[Mapping[str, Any]]) -> History:
     """Sort the rows of `transformers.TrainerState.log_history`."""
-    told = History({}, {}, {})
+    told = History({}, {}, {}, {})
+    alone = {TOTAL: told.losses, NORM: told.norms}
+    beginning = {"term/": told.losses, "eval_": told.scores, "lr/": told.rates}
     for row in log:
         step = int(row.get("step", 0))
         for key, value in row.items():
-            if key == TOTAL:
-                told.losses.setdefault(TOTAL, Series()).add(step, float(value))
-            elif key.startswith(_TERM):
-                told.losses.setdefault(key.removeprefix(_TERM), Series()).add(step, float(value))
-            elif key.startswith(_SCORE):
-                told.scores.setdefault(key.removeprefix(_SCORE), Series()).add(step, float(value))
-            elif key.startswith(_RATE):
-                told.rates.setdefault(key.removeprefix(_RATE), Series()).add(step, float(value))
+            if key in alone:
+                alone[key].setdefault(key, Series()).add(step, float(value))
+            for start, group in beginning.items():
+                if key.startswith(start):
+                    group.setdefault(key.removeprefix(start), Series()).add(step, float(value))
     return told

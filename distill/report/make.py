@@ -39,7 +39,7 @@ def write_report(
         sections.subspace(run, pictures),
         sections.retrieval(evaluated),
         sections.agreement(evaluated),
-        sections.prefixes(evaluated, pictures),
+        sections.prefixes(run, evaluated, pictures),
         sections.rank_lists(evaluated, pictures),
         sections.attention(run, pictures),
         sections.settings(run),

@@ -40,6 +40,7 @@ th, td { padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); text-ali
 th { color: var(--faint); font-weight: 500; }
 th:first-child, td:first-child { text-align: left; }
 th:last-child, td:last-child { padding-right: 0; }
+.words td, .words th { text-align: left; }
 .facts td, .facts th { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 .facts th { width: 170px; white-space: nowrap; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 16px; }
@@ -70,7 +71,7 @@ def page(title: str, below: str, head: str, sections: Sequence[Section]) -> str:
     Args:
         title, below: of the page, as text. head: HTML between them and the first section. sections: in order.
     """
-    links = "".join(f'<a href="#{escape(s.name)}">{escape(s.title)}</a>' for s in sections)
+    links = "\n".join(f'<a href="#{escape(s.name)}">{escape(s.title)}</a>' for s in sections)
     parts = [f'<section id="{escape(s.name)}">\n<h2>{escape(s.title)}</h2>\n{s.body}\n</section>' for s in sections]
     return "\n".join(
         [
@@ -100,14 +101,15 @@ def items(lines: Sequence[str]) -> str:
     return f'<ul class="faint">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>' if lines else ""
 
 
-def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows with equal keys: the first column to the left, the others, which are numbers, to the right."""
+def table(rows: Sequence[Mapping[str, str]], *, words: bool = False) -> str:
+    """Rows with equal keys: the first column to the left, the others to the right unless they are `words`."""
     if not rows:
         return ""
     head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
     lines = ["".join(f"<td>{escape(row[name])}</td>" for name in rows[0]) for row in rows]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    kind = _class("words") if words else ""
+    return f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def facts(known: Mapping[str, str]) -> str:

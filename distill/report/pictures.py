@@ -11,7 +11,7 @@ from distill.evaluation.result import StudentReport
 from distill.evaluation.scores import Direction, sides
 from distill.report.attention_picture import choose, draw_seen, see
 from distill.report.history import history
-from distill.report.plots import draw_ceiling, draw_losses, draw_prefixes, draw_rates, draw_validation
+from distill.report.plots import draw_ceiling, draw_losses, draw_norms, draw_prefixes, draw_rates, draw_validation
 from distill.spectrum.ceiling import Ceiling
 from distill.spectrum.plots import draw_energy, draw_spectra
 from distill.training.run import Run
@@ -33,7 +33,7 @@ def draw_pictures(
         run: finished. evaluated, coordinates: of whom was scored; None if nobody could be. folder: exists.
 
     Returns:
-        Name -> picture: losses, validation, rates, energy, spectrum, ceiling, prefixes, attention, and
+        Name -> picture: losses, validation, rates, norms, energy, spectrum, ceiling, prefixes, attention, and
         rank-list-<modality> for each query modality. What there is nothing to show of is absent.
 
     Raises:
@@ -76,6 +76,8 @@ def _draw_training(run: Run, folder: Path) -> dict[str, Path]:
         protocols = Validation(run.source.dataset).protocols
         queries = {p.name: p.query.modalities[0] for p in protocols if len(p.query.modalities) == 1}
         drawn["validation"] = draw_validation(told.scores, queries, run.best_step, folder / "validation.png")
+    if told.norms:
+        drawn["norms"] = draw_norms(told.norms, folder / "norms.png")
     if told.rates:
         drawn["rates"] = draw_rates(told.rates, folder / "rates.png")
     return drawn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -73,15 +73,12 @@ def draw_validation(
 
 def draw_rates(rates: Mapping[str, Series], path: Path) -> Path:
     """Learning rates over steps."""
-    figure, axes = _figure(_HALF)
-    colours = cycle((DARK, *_OTHERS))
-    for name, series in rates.items():
-        axes.plot(series.steps, series.values, color=next(colours), label=name, **_line(series, 1.6))
-    axes.set_ylim(bottom=0)
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
-    axes.set_ylabel("learning rate")
-    axes.set_title("Learning rate")
-    return _finish(figure, axes, path, "step")
+    return _draw_series(rates, "Learning rate", path)
+
+
+def draw_norms(norms: Mapping[str, Series], path: Path) -> Path:
+    """Length of the gradient over steps."""
+    return _draw_series(norms, "Length of the gradient", path)
 
 
 def draw_ceiling(ceiling: Ceiling, rank: int, reached: Mapping[Modality, float], path: Path) -> Path:
@@ -109,7 +106,7 @@ def draw_ceiling(ceiling: Ceiling, rank: int, reached: Mapping[Modality, float],
     axes.set_ylim(bottom=0)
     axes.set_ylabel(f"mAP in {NAMES[ceiling.gallery]}, %")
     axes.set_title("Validation people (dotted: the whole teacher)")
-    _by_length(axes, lengths[-1])
+    _by_length(axes, lengths)
     return _finish(figure, axes, path, "coordinates k")
 
 
@@ -134,8 +131,20 @@ def draw_prefixes(curve: PrefixCurve, teacher: Mapping[Modality, float], who: st
     axes.set_ylim(bottom=0)
     axes.set_ylabel(f"mAP in {NAMES[curve.gallery]}, %")
     axes.set_title(f"{who[:1].upper()}{who[1:]} (dotted: the whole teacher)")
-    _by_length(axes, curve.lengths[-1])
+    _by_length(axes, curve.lengths)
     return _finish(figure, axes, path, "length of the prefix")
+
+
+def _draw_series(shown: Mapping[str, Series], title: str, path: Path) -> Path:
+    figure, axes = _figure(_HALF)
+    colours = cycle((DARK, *_OTHERS))
+    for name, series in shown.items():
+        label = name if len(shown) > 1 else "_"
+        axes.plot(series.steps, series.values, color=next(colours), label=label, **_line(series, 1.6))
+    axes.set_ylim(bottom=0)
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+    axes.set_title(title)
+    return _finish(figure, axes, path, "step")
 
 
 def _figure(size: tuple[float, float]) -> tuple[Any, Any]:
@@ -155,20 +164,21 @@ def _plain_ticks(axes: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = axes.get_ylim()
-    marks = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
+    marks = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high < 8 * low else (1.0, 2.0, 5.0) if high < 300 * low else (1.0,)
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=marks))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _by_length(axes: Any, last: int) -> None:
+def _by_length(axes: Any, lengths: Sequence[int]) -> None:
     """A logarithmic axis, marked at powers of two and at its end."""
-    ticks = [2**a for a in range(last.bit_length())]
+    first, last = lengths[0], lengths[-1]
+    ticks = [2**a for a in range(last.bit_length()) if 2**a >= first]
     ticks = [tick for tick in ticks if tick == last or tick * 1.3 < last] + [last] * (last not in ticks)
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlim(0.95, last * 1.05)
+    axes.set_xlim(first * 0.95, last * 1.05)
 
 
 def _finish(figure: Any, axes: Any, path: Path, below: str) -> Path:

@@ -11,7 +11,7 @@ from distill.evaluation.result import StudentReport
 from distill.evaluation.scores import Direction
 from distill.recipe import dump_recipe
 from distill.report.attention import HOW, has_tokens
-from distill.report.facts import described, origins, size_of
+from distill.report.facts import described, is_ordered, origins, size_of
 from distill.report.history import MEAN, Series, history
 from distill.report.page import (
     Section,
@@ -55,7 +55,7 @@ def headline(run: Run, evaluated: StudentReport | None) -> str:
             shown.append((above, f"{100 * result.mean_ap:.1f}", share))
     elif MEAN in run.scores:
         shown.append(("validation people", f"{run.scores[MEAN]:.1f}", "mAP, mean of the protocols"))
-    shown.append(("size", f"{size.parameters / 1e6:.1f} M", f"weights, {size.gflops:.2f} GFLOPs an image"))
+    shown.append(("size", f"{size.parameters / 1e6:.3g} M", f"weights, {size.gflops:.2f} GFLOPs an image"))
     return tiles(shown)
 
 
@@ -70,6 +70,7 @@ def training(run: Run, pictures: Pictures) -> Section:
         "losses": "Means between two lines of the log.",
         "validation": "The checkpoint is chosen by the mean, never by the loss.",
         "rates": "",
+        "norms": "Before it is clipped.",
     }
     figures = [figure(pictures[n], f"{n} over steps", text) for n, text in captions.items() if n in pictures]
     told = history(run.log)
@@ -93,7 +94,10 @@ def subspace(run: Run, pictures: Pictures) -> Section:
         {
             "spectrum of": "people's means" if name == "all" and analysis.basis == "between" else name,
             "effective rank": f"{each['effective_rank']:.1f}",
-            **{f"k for {float(share):.0%} of the variance": str(k) for share, k in each["ranks_by_energy"].items()},
+            **{
+                f"k for {100 * float(share):g} % of the variance": str(k)
+                for share, k in each["ranks_by_energy"].items()
+            },
         }
         for name, each in groups.items()
     ]
@@ -131,9 +135,9 @@ def retrieval(evaluated: StudentReport | None) -> Section:
     rows = [{name: value.replace("->", "→") for name, value in row.items()} for row in evaluated.score_rows()]
     parts = [
         paragraph(
-            f"{scored}. mAP / rank-1 / mINP in per cent, by who embeds the query and who the gallery: the device (edge) "
-            "or the teacher in the student's coordinates (cloud). Teacher: both in all its dimensions. Kept: share of "
-            "the teacher's mAP that the device's gallery reaches."
+            f"{scored}. mAP / rank-1 / mINP in per cent, by who embeds the query and who the gallery: the device "
+            "(edge) or the teacher in the student's coordinates (cloud). Teacher: both in all its dimensions. Kept: share "
+            "of the teacher's mAP that the device's gallery reaches."
         ),
         table([{name.replace("->", "→"): value for name, value in row.items()} for row in rows]),
         items(evaluated.notes),
@@ -153,13 +157,18 @@ def agreement(evaluated: StudentReport | None) -> Section:
     return Section("agreement", "Agreement with the teacher", body)
 
 
-def prefixes(evaluated: StudentReport | None, pictures: Pictures) -> Section:
+def prefixes(run: Run, evaluated: StudentReport | None, pictures: Pictures) -> Section:
     """The Matryoshka curve."""
     body = paragraph(_NOBODY)
+    told = (
+        "The coordinates are ordered by importance: the first few are an embedding of their own."
+        if is_ordered(run)
+        else f"The coordinates of basis {run.subspace.kind} have no order, so a prefix is any choice of them."
+    )
     if evaluated is not None:
         body = "\n".join(
             [
-                paragraph("The coordinates are ordered by importance: the first few are an embedding of their own."),
+                paragraph(told),
                 figure(pictures["prefixes"], "mAP against the length of the prefix"),
                 folded("In numbers (mAP of the device, of the projected teacher)", table(evaluated.prefix.rows())),
             ]
@@ -208,7 +217,9 @@ def made_from(run: Run, folder: Path) -> Section:
     told = paragraph(
         "Each artifact is known by the sha256 of its manifest; manifest.json beside this page holds them whole."
     )
-    return Section("lineage", "Lineage", told + table(found) if found else paragraph("Nothing that has a manifest."))
+    return Section(
+        "lineage", "Lineage", told + table(found, words=True) if found else paragraph("Nothing that has a manifest.")
+    )
 
 
 def _scores_at(scores: Mapping[str, Series], step: int) -> dict[str, str]:

@@ -92,7 +92,7 @@ class Analysis:
                 "spectrum of": name,
                 "embeddings": str(count),
                 "effective rank": f"{effective_rank(values):.1f}",
-                **{f"k for {share} variance": str(k) for share, k in _by_energy(values).items()},
+                **{f"k for {100 * float(share):g} %": str(k) for share, k in _by_energy(values).items()},
             }
             for (name, values), count in zip({**everything, **each}.items(), counts, strict=True)
         ]

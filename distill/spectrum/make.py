@@ -43,8 +43,8 @@ def make_subspace(
         processes: how many share the pass over the store.
 
     Raises:
-        UserError: the rank is above the width of the embeddings or the number of samples, or is asked of a basis that
-            has all coordinates; there is nothing to measure; an embedding is not usable.
+        UserError: the rank is above the width of the embeddings or the number of samples; there is nothing to measure;
+            an embedding is not usable.
     """
     wanted = training_rows(store) if rows is None else np.asarray(rows, dtype=np.int64)
     _refuse_impossible(settings, store, len(wanted))
@@ -72,16 +72,11 @@ def _refuse_impossible(settings: Spectrum, store: EmbeddingStore, samples: int) 
     rank = settings.rank
     if not isinstance(rank, int):
         return
-    if settings.basis in FULL_BASES and rank != store.dim:
-        raise UserError(
-            f"rank {rank}: basis {settings.basis} has all {store.dim} dimensions of {store.path}; "
-            "leave the rank at auto"
-        )
     if rank > store.dim:
         raise UserError(
             f"rank {rank}: the embeddings of {store.path} have {store.dim} dimensions; ask for fewer, or for auto"
         )
-    if rank > samples and settings.basis not in FULL_BASES:
+    if rank > samples:
         raise UserError(
             f"rank {rank}: {store.path} has {samples} samples to measure, and they span no more; ask for fewer, "
             "or embed more"

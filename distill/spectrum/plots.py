@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from distill.spectrum.analysis import Analysis
+from distill.spectrum.analysis import SHARES, Analysis
 from distill.spectrum.ceiling import Ceiling
 from distill.spectrum.rank import by_energy, energy
 from reid.artifact import replacing
@@ -42,18 +42,14 @@ def draw_energy(analysis: Analysis, path: Path) -> Path:
     of = "the variance between people" if analysis.basis == "between" else "the variance"
     k = np.arange(1, len(shares) + 1)
     axes.plot(k, shares, color=_DARK, linewidth=1.8)
-    for share in (0.9, 0.95, 0.99):
-        needed = by_energy(analysis.spectrum, share)
-        axes.plot([needed], [shares[needed - 1]], "o", color=_DARK, markersize=4)
-        axes.annotate(
-            f"{100 * share:g} %: {needed}", (needed, shares[needed - 1]), (-5, 5), textcoords="offset points",
-            ha="right", fontsize=9,
-        )  # fmt: skip
+    needed = {share: by_energy(analysis.spectrum, share) for share in SHARES}
+    axes.plot(list(needed.values()), [shares[k - 1] for k in needed.values()], "o", color=_DARK, markersize=4.5)
     at = f"chosen: {analysis.rank}, {shares[analysis.rank - 1]:.1f} %"
     axes.axvline(analysis.rank, color=_CHOSEN, linewidth=1.5, label=at)
-    axes.set_ylim(0, 109)
-    axes.set_ylabel(f"leading directions' share of {of}, %")
-    axes.set_title(f"Effective rank {analysis.effective_rank:.1f} of {len(shares)}")
+    axes.set_ylim(0, 103)
+    axes.set_ylabel(f"held by the first k, % of {of}")
+    marked = ", ".join(f"{100 * share:g} % need {k}" for share, k in needed.items())
+    axes.set_title(f"Effective rank {analysis.effective_rank:.1f} of {len(shares)}; {marked}")
     _by_rank(axes, len(shares))
     return _save(figure, path)
 

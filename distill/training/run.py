@@ -38,6 +38,7 @@ from teacher.data.loading import TrainingLoader
 from teacher.training.arguments import schedule_evaluation, training_arguments
 from teacher.training.callbacks import EarlyStop, Progress
 from teacher.training.loop import best_scores, close_logs
+from teacher.training.prepare import recompute
 from teacher.training.state import newest_checkpoint, open_training, working_folder
 
 
@@ -210,9 +211,10 @@ def prepare(source: Source, name: str, recipe: DistillRecipe, say: Callable[[str
         )
         say(f"text student: {sum(w.numel() for w in text.parameters()):,} weights")
     if recipe.student.head == "orthogonal":
-        parametrizations.orthogonal(student.head)
+        # By default torch keeps signs in the weights' diagonal, which decay and averaging would make 0.
+        parametrizations.orthogonal(student.head, orthogonal_map="cayley")
     if recipe.training.recompute:
-        student.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+        recompute(student)
     module = TrainableStudent(student, subspace, recipe.objective, len(people), text)
     return Run(source, recipe, name, subspace, analysis, module, reader, samples, people)
 

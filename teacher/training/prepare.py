@@ -58,7 +58,7 @@ def prepare(
     say(f"base: {backbone.family.name}, {backbone.base}, {_count(backbone.model):,} weights")
     adapter, matched = _tune(backbone, recipe, init, say)
     if recipe.training.recompute:
-        _recompute(backbone.model)
+        recompute(backbone.model)
     people = {person: number for number, person in enumerate(sorted({s.person_id for s in samples}))}
     encoder = Encoder(backbone, recipe.prompts)
     neck = Neck(backbone.width, len(people), recipe.objective.id.scale).to(device)
@@ -97,7 +97,8 @@ def _tune(
     return None, []
 
 
-def _recompute(model: Any) -> None:
+def recompute(model: Any) -> None:
+    """Recompute activations in the backward pass instead of keeping them."""
     # The first name is that of transformers 5.21 and newer.
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable({"use_reentrant": False})

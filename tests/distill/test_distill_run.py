@@ -262,3 +262,23 @@ def test_the_newest_store_is_taken_where_none_is_named(
     assert "taking the newest teacher, runs/store" in done.out + done.err
     assert (tmp_path / "runs" / "student" / "vit-micro-small" / "manifest.json").is_file()
     assert [path.name for path in (tmp_path / "runs" / "student").iterdir()] == ["vit-micro-small"]
+
+
+def test_recomputed_activations_change_nothing(source: Source, recipe: Recipes, tmp_path: Path) -> None:
+    found = []
+    for recompute in (False, True):
+        changes = ["training.max_steps=2", f"training.recompute={str(recompute).lower()}"]
+        run = distil(source, "vit-micro", recipe(*changes), tmp_path / str(recompute), device="cpu", say=QUIET)
+        assert run is not None
+        assert run.module.student.is_gradient_checkpointing is recompute
+        found.append(run.module.student.state_dict())
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
+
+
+def test_an_orthogonal_head_stays_orthogonal_and_is_saved_as_a_plain_one(
+    store: EmbeddingStore, recipe: Recipes, tmp_path: Path
+) -> None:
+    how = recipe("student.head=orthogonal", "training.max_steps=3", "training.ema=0.5", "training.evaluate_every=2")
+    distil_to(tmp_path / "student", store.path, "vit-micro", how, device="cpu", say=QUIET)
+    weight = load_student(tmp_path / "student").head.weight.detach()
+    torch.testing.assert_close(weight @ weight.T, torch.eye(8), atol=1e-4, rtol=0)

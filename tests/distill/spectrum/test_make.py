@@ -28,6 +28,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingStore:
     return make_store(tmp_path_factory.mktemp("stores") / "s")
 
 
+def at_full_rank(basis: str, centre: str) -> Spectrum:
+    return Spectrum(rank="auto" if basis in ("full", "phi-s") else DIM, basis=basis, centre=centre)
+
+
 def test_principal_is_the_pca_of_scikit_learn(store: EmbeddingStore) -> None:
     unit = unit_rows(store, Split.TRAIN)
     pca = PCA(6, svd_solver="full").fit(unit)
@@ -44,7 +48,7 @@ def test_principal_is_the_pca_of_scikit_learn(store: EmbeddingStore) -> None:
 @pytest.mark.parametrize("basis", BASES)
 @pytest.mark.parametrize("centre", ["shared", "modality", "none"])
 def test_variances_are_those_of_the_coordinates(store: EmbeddingStore, basis: str, centre: str) -> None:
-    space, _ = make_subspace(store, Spectrum(rank=DIM, basis=basis, centre=centre))
+    space, _ = make_subspace(store, at_full_rank(basis, centre))
     train = np.flatnonzero([split is Split.TRAIN for split in store.table.split])
     z = space.project(store.embeddings(train), [store.table.modality[row] for row in train]).astype(np.float64)
     np.testing.assert_allclose(space.variances, (z**2).mean(axis=0), rtol=1e-4, atol=1e-8)
@@ -59,7 +63,7 @@ def test_variances_are_those_of_the_coordinates(store: EmbeddingStore, basis: st
 
 @pytest.mark.parametrize("basis", BASES)
 def test_full_rank_without_a_centre_keeps_the_cosines(store: EmbeddingStore, basis: str) -> None:
-    space, analysis = make_subspace(store, Spectrum(rank=DIM, basis=basis, centre="none"))
+    space, analysis = make_subspace(store, at_full_rank(basis, "none"))
     z = space.project(store.embeddings()).astype(np.float64)
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     unit = unit_rows(store)
@@ -72,10 +76,10 @@ def test_full_rank_without_a_centre_keeps_the_cosines(store: EmbeddingStore, bas
 def test_between_finds_where_people_differ_and_not_where_samples_do(tmp_path: Path) -> None:
     """Noise of large variance in one direction that says nothing of who it is."""
     opened = make_store(tmp_path / "s", blur=3)
-    principal, _ = make_subspace(opened, Spectrum(rank=2))
-    between, _ = make_subspace(opened, Spectrum(rank=2, basis="between"))
+    principal, _ = make_subspace(opened, Spectrum(rank=1))
+    between, _ = make_subspace(opened, Spectrum(rank=1, basis="between"))
     assert abs(principal.basis[-1, 0]) > 0.9
-    assert np.abs(between.basis[-1]).max() < 0.5
+    assert abs(between.basis[-1, 0]) < 0.3
 
 
 def test_the_same_store_gives_the_same_signs(store: EmbeddingStore) -> None:
@@ -162,8 +166,6 @@ def test_a_store_of_one_modality_warns_what_is_lost(tmp_path: Path, store: Embed
     [
         ({Split.TRAIN: 20}, {"rank": 25}, "rank 25: the embeddings of .* have 24 dimensions; ask for fewer"),
         ({Split.TRAIN: 1}, {"rank": 13}, "rank 13: .* has 12 samples to measure, and they span no more"),
-        ({Split.TRAIN: 20}, {"rank": 8, "basis": "full"}, "rank 8: basis full has all 24 dimensions"),
-        ({Split.TRAIN: 20}, {"rank": 8, "basis": "phi-s"}, "leave the rank at auto"),
     ],
 )
 def test_an_impossible_rank_is_refused_in_one_line(tmp_path: Path, people, settings, message: str) -> None:

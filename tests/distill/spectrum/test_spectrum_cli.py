@@ -76,12 +76,13 @@ def test_a_folder_is_replaced_only_when_asked_and_only_if_it_is_a_spectrum(reid,
     [
         (("--rank", "many"), "auto"),
         (("--rank", "25"), "have 24 dimensions"),
+        (("--rank", "8", "--basis", "full"), "leave rank at auto"),
         (("--rank", "energy:2"), "energy:0.95"),
         (("--basis", "principle"), "principal"),
         (("--centre", "middle"), "shared"),
     ],
 )
-def test_errors_are_one_line(reid, tmp_path: Path, store: EmbeddingStore, words: tuple[str, str], message: str) -> None:
+def test_errors_are_one_line(reid, tmp_path: Path, store: EmbeddingStore, words: tuple[str, ...], message: str) -> None:
     done = reid("distill", "spectrum", store.path, "--out", tmp_path / "o", *words)
     assert done.code == 2
     assert message in done.err.splitlines()[0]
