@@ -116,7 +116,7 @@ def run(name: str, path: Path, rows: int) -> dict[str, float]:
 
 
 def incremental_pca(store: EmbeddingStore, rows: int) -> None:
-    """scikit-learn's way to the leading components, with its default kind of batch: five times the width."""
+    """scikit-learn's way to the leading components, a shard at a time (its own default is 5 D rows)."""
     from sklearn.decomposition import IncrementalPCA
 
     pca = IncrementalPCA(COMPONENTS)

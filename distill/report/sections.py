@@ -136,8 +136,8 @@ def retrieval(evaluated: StudentReport | None) -> Section:
     parts = [
         paragraph(
             f"{scored}. mAP / rank-1 / mINP in per cent, by who embeds the query and who the gallery: the device "
-            "(edge) or the teacher in the student's coordinates (cloud). Teacher: both in all its dimensions. Kept: share "
-            "of the teacher's mAP that the device's gallery reaches."
+            "(edge) or the teacher in the student's coordinates (cloud). Teacher: both in all its dimensions. Kept: "
+            "share of the teacher's mAP that the device's gallery reaches."
         ),
         table([{name.replace("->", "→"): value for name, value in row.items()} for row in rows]),
         items(evaluated.notes),

@@ -5,28 +5,28 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from children import DEADLINE
 
 from distill.compare.outcome import training_seconds
-from distill.compare.run import compare
+from distill.compare.plan import plan
+from distill.compare.run import Comparison, compare
 from distill.evaluation.artifact import open_distilled
 from distill.evaluation.result import evaluate_student
-from distill.training.run import Source
+from distill.training.run import Source, distil
 from reid.artifact import read_manifest
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
 from student.checkpoint import KIND
+from teacher.training.state import working_folder
 
 RECIPES = ("adaptive-svd", "mse")
 CHANGES = (
     "image.height=64", "image.width=32", "spectrum.min_rank=4", "spectrum.max_rank=8", "spectrum.multiple=4",
-    "sampling.people=4", "training.max_steps=3", "training.evaluate_every=3", "training.log_every=1",
+    "sampling.people=4", "training.epochs=[1]", "training.evaluate_every=3", "training.log_every=1",
 )  # fmt: skip
 LABELS = ["adaptive-svd-0", "mse-0", "adaptive-svd-1", "mse-1"]
 
@@ -38,29 +38,43 @@ def words(store: EmbeddingStore, out: Path, *more: object) -> list[str]:
     return [str(word) for word in command]
 
 
+class Stopping:
+    """Takes the lines of a comparison and presses Ctrl-C at the one that begins so, as often as is said."""
+
+    def __init__(self, at: str, after: int) -> None:
+        self.at, self.after, self.lines = at, after, list[str]()
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+        if line.startswith(self.at):
+            self.after -= 1
+            if self.after == 0:
+                signal.raise_signal(signal.SIGINT)
+
+
+def go_on(store: EmbeddingStore, out: Path, say: Callable[[str], None]) -> Comparison:
+    return compare(out, store.path, "vit-micro", RECIPES, seeds=2, changes=CHANGES, device="cpu", say=say)
+
+
 @pytest.fixture(scope="module")
-def done(store: EmbeddingStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A comparison that was stopped by Ctrl-C in the training of its second run, and then gone on with."""
+def done(store: EmbeddingStore, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison stopped in its second run and gone on with; the third had been killed in its last moment."""
     out = tmp_path_factory.mktemp("compare") / "runs"
-    with subprocess.Popen([sys.executable, "-m", *words(store, out)], stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        for line in child.stdout:
-            if line.startswith("training on") and (out / LABELS[0]).is_dir():
-                break
-        child.send_signal(signal.SIGINT)
-        rest = child.stdout.read()
-        assert child.wait(timeout=DEADLINE) == 130
-    assert "the same command goes on" in rest
+    with pytest.raises(KeyboardInterrupt):
+        go_on(store, out, Stopping("training on", 3))
     early = json.loads((out / "compare.json").read_text())
     assert [(run["recipe"], run["seed"]) for run in early["runs"]] == [("adaptive-svd", 0)]
     assert "3 of 4 runs are still to come" in (out / "compare.txt").read_text()
     before = read_manifest(out / LABELS[0]).sha256
-    again = subprocess.run(
-        [sys.executable, "-m", *words(store, out)], capture_output=True, text=True, timeout=DEADLINE, check=False
-    )
-    assert again.returncode == 0, again.stderr
-    assert f"{out / LABELS[0]} is finished and kept" in again.stdout
-    assert (out / "compare.txt").read_text() in again.stdout
+    third = plan(RECIPES, 2, CHANGES, out)[2]
+    # Trained, and not written.
+    distil(source, "vit-micro", third.recipe, third.place, device="cpu", say=lambda line: None)
+    assert working_folder(third.place).is_dir()
+    going = Stopping("", -1)
+    found = go_on(store, out, going)
+    assert f"{out / LABELS[0]} is finished and kept" in going.lines
+    assert sum(line.startswith("going on from") for line in going.lines) == 1
+    assert f"{found}\n" == (out / "compare.txt").read_text()
     assert read_manifest(out / LABELS[0]).sha256 == before
     return out
 
@@ -73,7 +87,7 @@ def test_every_run_is_a_student_of_the_same_store_and_its_own_recipe(done: Path,
         assert manifest.kind == KIND
         assert (manifest.writer["recipe"], manifest.writer["seed"]) == (recipe, int(seed))
         assert store.manifest.sha256 in {parent.manifest_sha256 for parent in manifest.parents}
-        assert (manifest.details["student"], manifest.details["steps"]) == ("vit-micro", 3)
+        assert (manifest.details["student"], manifest.details["steps"]) == ("vit-micro", 4)
 
 
 def test_the_scores_are_those_of_distill_eval(done: Path) -> None:
@@ -94,7 +108,8 @@ def test_the_scores_are_those_of_distill_eval(done: Path) -> None:
 def test_only_trainings_that_were_not_interrupted_are_timed(done: Path) -> None:
     seconds = {f"{run['recipe']}-{run['seed']}": run["seconds"]
                for run in json.loads((done / "compare.json").read_text())["runs"]}  # fmt: skip
-    for label in ("adaptive-svd-0", "adaptive-svd-1", "mse-1"):
+    assert seconds.pop("adaptive-svd-1") is None
+    for label in seconds:
         assert seconds[label] == training_seconds(done / label) > 0
 
 
@@ -121,7 +136,7 @@ def test_what_is_finished_is_neither_trained_nor_scored_again(
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["--set", "training.max_steps=4"], "another recipe"),
+        (["--set", "training.epochs=[2]"], "another recipe"),
         (["--student", "vit-ti"], "another student"),
         (["--recipes", "mse,,mse"], "two recipes are called 'mse'"),
         (["--recipes", " , "], "names no recipe"),
@@ -136,6 +151,22 @@ def test_what_does_not_fit_is_refused_before_anything_is_done(
     assert refused.code == 2
     assert told in refused.err
     assert (done / "compare.json").read_bytes() == before
+
+
+def test_ctrl_c_exits_with_130_and_several_processes_are_refused(
+    store: EmbeddingStore, tmp_path: Path, reid: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: Any, **__: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("distill.compare.run.distil_to", pressed)
+    stopped = reid(*words(store, tmp_path / "runs"))
+    assert stopped.code == 130
+    assert "the same command goes on" in stopped.out
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refused = reid(*words(store, tmp_path / "runs"))
+    assert refused.code == 2
+    assert "one process" in refused.err
 
 
 def test_a_run_that_fails_is_told_of_and_the_others_go_on(source: Source, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ RANK, DIM = 4, 7
 
 
 def drawn(seed: int = 0, *, people: int = 5, sentences_on_edge: bool = True) -> Coordinates:
-    """Each person in four modalities, images by two cameras, two sketches of a photograph; the edge is a noisy cloud."""
+    """Each person in four modalities, images by two cameras, two sketches; the edge is a noisy cloud."""
     generator = np.random.default_rng(seed)
     rows: list[tuple[str, Modality, str | None]] = []
     for person in range(people):

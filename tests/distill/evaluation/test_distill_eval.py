@@ -211,7 +211,7 @@ def test_other_data_of_the_same_teacher_is_scored_and_another_teacher_is_refused
     coordinates = found.coordinates()
     np.testing.assert_array_equal(coordinates.cloud, subspace.project(coordinates.teacher, coordinates.table.modality))
     other = another_store(tmp_path / "other", people.samples, "guessing", fingerprint, embeddings)
-    with pytest.raises(UserError, match="another teacher than .* \\(another model\\)"):
+    with pytest.raises(UserError, match=r"another teacher than .* \(another model\)"):
         open_distilled(out, other.path, people, device="cpu", say=QUIET)
 
 
