@@ -60,6 +60,13 @@ class RetrievalTrainer(Trainer):
         self._since, self._waited = time.perf_counter(), 0.0
         return super().train(*args, **kwargs)
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Not begun where the training is over: killed after its last checkpoint, it would take one more step."""
+        if self.state.global_step >= self.state.max_steps or self.control.should_training_stop:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
+
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Ours, which is dealt out over the processes already."""
         return self.loader

@@ -282,3 +282,14 @@ def test_an_orthogonal_head_stays_orthogonal_and_is_saved_as_a_plain_one(
     distil_to(tmp_path / "student", store.path, "vit-micro", how, device="cpu", say=QUIET)
     weight = load_student(tmp_path / "student").head.weight.detach()
     torch.testing.assert_close(weight @ weight.T, torch.eye(8), atol=1e-4, rtol=0)
+
+
+def test_a_run_killed_after_its_last_step_takes_no_further_one(source: Source, recipe: Recipes, tmp_path: Path) -> None:
+    """Its artifact was not written yet, and the last step is not the end of an epoch."""
+    how = recipe("training.max_steps=3", "training.evaluate_every=1")
+    first = distil(source, "vit-micro", how, tmp_path / "student", device="cpu", say=QUIET)
+    again = distil(source, "vit-micro", how, tmp_path / "student", device="cpu", resume=True, say=QUIET)
+    assert first is not None
+    assert again is not None
+    assert again.steps == first.steps == 3
+    torch.testing.assert_close(again.module.student.state_dict(), first.module.student.state_dict(), rtol=0, atol=0)
