@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reid.cli.options import spec_of
 from reid.dataset import Dataset
 from reid.datasets import load_dataset, open_dataset
 from reid.evaluation import evaluate, format_table
@@ -148,18 +149,41 @@ def synthetic(work: Path, seed: int) -> None:
         print(f"lift of the mean: {results[1].hard - results[0].hard:+.1f} points", flush=True)
 
 
-def photographs(work: Path, seed: int, data: Path, steps: int) -> None:
-    """The table of real photographs."""
+def photographs_of(work: Path, data: Path) -> tuple[Dataset, str]:
+    """PKU-Reid with infrared views and sketches of its photographs, made if they are not there; and its spec."""
     derived = work / "derived"
     if not derived.exists():
         command = [sys.executable, "-m", "reid", "data", "derive", "pku-reid", str(data), "--out", str(derived)]
         subprocess.run([*command, "--workers", "2"], check=True)
-    options = {"ir": str(derived / "images-ir"), "sketch": str(derived / "images-sketch"), "val_people": "8"}
-    dataset = load_dataset("pku-reid", data, options)
-    base, pretrained, _ = synthetic_teacher(work, seed)
-    common = [f"training.max_steps={steps}", f"training.seed={seed}", "training.evaluate_every=50"]
+    folders = {"ir": derived.resolve() / "images-ir", "sketch": derived.resolve() / "images-sketch"}
+    options = {**{name: str(folder) for name, folder in folders.items()}, "val_people": "8"}
+    return load_dataset("pku-reid", data, options), spec_of(
+        ("pku-reid", str(data)), [f"{name}={value}" for name, value in options.items()]
+    )
+
+
+def photograph_changes(seed: int, steps: int) -> list[str]:
+    """Of the recipe, for the photographs: their steps, and every term of the objective."""
     terms = [f"objective.{name}.weight={weight}" for name, weight in TERMS.items()]
-    full = [*common, *terms, "tuning.kind=full", "tuning.lr=3e-4"]
+    return [f"training.max_steps={steps}", f"training.seed={seed}", "training.evaluate_every=50", *terms]
+
+
+def photographs_teacher(work: Path, seed: int, data: Path, steps: int) -> Path:
+    """The checkpoint that saw synthetic people first and then the photographs, made if it is not there."""
+    base, pretrained, _ = synthetic_teacher(work, seed)
+    out = work / f"photographs-{seed}-{steps}" / "both"
+    out.parent.mkdir(exist_ok=True)
+    recipe = load_recipe(RECIPE, photograph_changes(seed, steps))
+    trained(out, photographs_of(work, data)[0], recipe, base, pretrained)
+    return out
+
+
+def photographs(work: Path, seed: int, data: Path, steps: int) -> None:
+    """The table of real photographs."""
+    dataset, _ = photographs_of(work, data)
+    base, pretrained, _ = synthetic_teacher(work, seed)
+    common = photograph_changes(seed, steps)
+    full = [*common, "tuning.kind=full", "tuning.lr=3e-4"]
 
     def tuned(name: str, changes: Sequence[str], init: Path | None) -> Result:
         out = work / f"photographs-{seed}-{steps}" / name
@@ -171,15 +195,15 @@ def photographs(work: Path, seed: int, data: Path, steps: int) -> None:
     rows = [
         Result(score(untrained(base, recipe), dataset)).row("base"),
         Result(score(load_teacher(pretrained), dataset)).row("LoRA-SFT on synthetic people only"),
-        tuned("lora", [*common, *terms], None).row("LoRA-SFT on photographs only"),
+        tuned("lora", common, None).row("LoRA-SFT on photographs only"),
         tuned("full", full, None).row("full fine-tuning on photographs only"),
-        tuned("both", [*common, *terms], pretrained).row("LoRA-SFT, synthetic people first"),
+        tuned("both", common, pretrained).row("LoRA-SFT, synthetic people first"),
     ]
     show(rows)
     for name in TERMS:
         # The neck has to train for its output to be read, so "without id" keeps a weight that is nearly nothing.
         weight = 1e-6 if name == "id" else 0
-        left_out = [*common, *terms, f"objective.{name}.weight={weight}"]
+        left_out = [*common, f"objective.{name}.weight={weight}"]
         rows.append(tuned(f"without-{name}", left_out, pretrained).row(f"... without {name}"))
         show(rows)
 

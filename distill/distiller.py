@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from distill import DEFAULT_RECIPE
 from distill.checkpoint import student_writer
 from distill.embedder import StudentEmbedder
+from distill.evaluation.pictures import save
+from distill.evaluation.run import evaluate_run
 from distill.recipe import load_recipe
+from distill.report.make import PAGE, write_report
 from distill.settings import DistillRecipe
 from distill.source import open_source, with_views
 from distill.training.run import Run, distil
@@ -36,6 +39,7 @@ def distil_to(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    report: bool = True,
     say: Callable[[str], None] = print,
 ) -> Run | None:
     """Distil a teacher into a student artifact at `out`.
@@ -45,6 +49,7 @@ def distil_to(
         name: of the student in the zoo. recipe: the method.
         dataset, spec: the data and what the user calls it; None: what the store was made from.
         device, resume, overwrite, say: as for `distill.training.run.distil`.
+        report: score the student on the test people and write report.html, its pictures and a model card.
 
     Returns:
         The run; None on all processes but the first.
@@ -62,9 +67,18 @@ def distil_to(
     run = distil(source, name, recipe, out, device=device, resume=resume, overwrite=overwrite, say=say)
     if run is None:
         return None
-    with student_writer(run, out, overwrite=overwrite):
-        pass
+    found = evaluate_run(run, say=say) if report else None
+    evaluated, coordinates = found or (None, None)
+    with student_writer(run, out, overwrite=overwrite) as artifact:
+        if evaluated is not None:
+            save(evaluated, artifact.path)
+        if report:
+            write_report(artifact.path, run, evaluated, coordinates)
+    if evaluated is not None:
+        say(evaluated.headline())
     say(f"wrote {out}" + (f": validation mAP {run.scores['mAP']:.1f}" if run.scores else ""))
+    if report:
+        say(f"look at {out / PAGE}")
     return run
 
 

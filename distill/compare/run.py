@@ -161,7 +161,7 @@ def _outcome(
         store = comparison.source.store.path
         distil_to(
             entry.place, store, comparison.student, entry.recipe, dataset=dataset, spec=spec, device=device,
-            resume=begun, say=say,
+            resume=begun, report=False, say=say,
         )  # fmt: skip
         seconds = None if begun else training_seconds(entry.place)
     return outcome_of(entry.place, entry.recipe.name, entry.seed, comparison.source, device=device, seconds=seconds)

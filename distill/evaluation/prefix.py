@@ -67,7 +67,7 @@ def prefix_curve(coordinates: Coordinates, lengths: Sequence[int] | None = None)
         UserError: an embedding is NaN or infinite.
     """
     k = coordinates.rank
-    wanted = [*geometric(k)[1:], k] if lengths is None else lengths
+    wanted = [*geometric(k), k] if lengths is None else lengths
     chosen = tuple(sorted({min(length, k) for length in wanted}))
     queries = [query for query, gallery in coordinates.pairs if gallery is coordinates.gallery]
     edge: dict[Modality, tuple[float, ...]] = {}

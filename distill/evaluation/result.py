@@ -45,6 +45,15 @@ class StudentReport:
         """Whose samples they are: "test people" or "validation people"."""
         return "validation people" if self.val else "test people"
 
+    def headline(self) -> str:
+        """The table of scores alone."""
+        return "\n".join(
+            [
+                f"{self.people:,} {self.who}; mAP / rank-1 / mINP in per cent, by who embeds query and gallery",
+                format_table(self.score_rows()),
+            ]
+        )
+
     def score_rows(self) -> list[dict[str, str]]:
         """For a table: a row for each pair of modalities, a column for each direction, mAP / rank-1 / mINP."""
         return [

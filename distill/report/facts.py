@@ -81,8 +81,8 @@ def described(run: Run, folder: Path) -> dict[str, str]:
         "steps": f"{run.steps:,}" + (f", kept: step {run.best_step:,}" if run.best_step else ""),
         "written by": f"reid-distill {__version__}",
     }
-    if run.source.views:
-        known["views"] = f"{len(run.source.views)} stored augmented views of each training image"
+    if run.recipe.views:
+        known["targets"] = f"of {run.recipe.views} stored augmented views of each training image"
     return known
 
 

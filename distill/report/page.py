@@ -10,10 +10,9 @@ from pathlib import Path
 
 _CSS = """
 :root { color-scheme: light dark; --ink: #1a202c; --faint: #5f6b7a; --paper: #ffffff; --card: #f5f6f8;
-  --line: #dfe3e8; --accent: #1f5f99; --good: #15803d; }
+  --line: #dfe3e8; --accent: #1f5f99; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ee; --faint: #9aa5b4; --paper: #14171c; --card: #1d2229; --line: #323943; --accent: #7ab3ea;
-    --good: #5fc583; }
+  :root { --ink: #e6e9ee; --faint: #9aa5b4; --paper: #14171c; --card: #1d2229; --line: #323943; --accent: #7ab3ea; }
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 32px 24px 64px; max-width: 1048px; background: var(--paper); color: var(--ink);
@@ -22,7 +21,7 @@ h1 { margin: 0 0 4px; font-size: 27px; line-height: 1.25; }
 h2 { margin: 44px 0 10px; padding-top: 14px; border-top: 1px solid var(--line); font-size: 19px; }
 h3 { margin: 22px 0 6px; font-size: 15px; }
 p { margin: 8px 0; max-width: 760px; }
-.faint, figcaption, .note { color: var(--faint); }
+.faint, figcaption { color: var(--faint); }
 .notice { margin: 14px 0; padding: 8px 12px; max-width: none; border-left: 3px solid var(--accent);
   background: var(--card); }
 nav { margin: 14px 0 0; font-size: 14px; }
@@ -45,11 +44,12 @@ th:last-child, td:last-child { padding-right: 0; }
 .facts th { width: 170px; white-space: nowrap; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 16px; }
 figure { margin: 14px 0; }
-figure img { display: block; width: 100%; height: auto; border-radius: 6px; background: #ffffff; }
+figure img { display: block; width: 100%; height: auto; padding: 6px; border-radius: 6px;
+  background: #ffffff; }
 figcaption { margin-top: 4px; font-size: 13px; }
 pre { margin: 10px 0; padding: 12px 14px; overflow-x: auto; border-radius: 8px; background: var(--card);
   font: 13px/1.45 ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; }
-code { font: 13px ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+pre.columns { columns: 3 240px; }
 ul { margin: 8px 0; padding-left: 20px; font-size: 14px; }
 details { margin: 10px 0; }
 summary { color: var(--accent); cursor: pointer; font-size: 14px; }
@@ -128,8 +128,8 @@ def tiles(shown: Sequence[tuple[str, str, str]]) -> str:
 
 
 def code(text: str) -> str:
-    """As it is."""
-    return f"<pre>{escape(text)}</pre>"
+    """As it is, in columns: for text of many short lines."""
+    return f'<pre class="columns">{escape(text)}</pre>'
 
 
 def figure(picture: Path, alt: str, caption: str = "") -> str:

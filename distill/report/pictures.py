@@ -100,5 +100,5 @@ def _draw_rank_lists(run: Run, evaluated: StudentReport, coordinates: Coordinate
 
 def _save(picture: Image.Image, path: Path) -> Path:
     with replacing(path) as part:
-        picture.save(part, "png", optimize=True)
+        picture.save(part, "png")
     return path

@@ -96,5 +96,5 @@ def test_candidates_are_multiples_and_the_upper_bound() -> None:
     assert Bounds(8, 24, 8).candidates() == [8, 16, 24]
     assert Bounds(1, 20, 8).candidates() == [8, 16, 20]
     assert Bounds(3, 5, 8).candidates() == [5]
-    assert geometric(20) == [1, 2, 3, 4, 6, 8, 12, 16]
+    assert geometric(20) == [2, 3, 4, 6, 8, 12, 16]
     assert geometric(1) == [1]
