@@ -208,7 +208,7 @@ def attention(run: Run, pictures: Pictures) -> Section:
 def settings(run: Run) -> Section:
     """The recipe in full."""
     told = paragraph(
-        f"The same as recipe.yaml beside this page: distill run --student {run.name} --recipe recipe.yaml runs it again."
+        f"As in recipe.yaml beside this page: distill run --student {run.name} --recipe recipe.yaml runs it again."
     )
     return Section("settings", "Settings", told + code(dump_recipe(run.recipe)))
 

@@ -192,9 +192,12 @@ def search(score: Callable[[int], float], full: float, bounds: Bounds, tolerance
 
 
 def geometric(high: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12, 16, 24, ... up to `high`: powers of two and what lies half-way between."""
-    steps = {1, *(step for a in range(1, high.bit_length()) for step in (2**a, 3 * 2 ** (a - 1)))}
-    return sorted(k for k in steps if k <= high)
+    """2, 3, 4, 6, 8, 12, 16, 24, ... up to `high`: powers of two and what lies half-way between; 1 if nothing else is.
+
+    By one coordinate every cosine is 1 or -1, and a ranking of equals says nothing.
+    """
+    steps = {step for a in range(1, high.bit_length()) for step in (2**a, 3 * 2 ** (a - 1))}
+    return sorted(k for k in steps if k <= high) or [high]
 
 
 def _whole_teacher(people: Validators) -> tuple[Scores, dict[Modality, int]]:
