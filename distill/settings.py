@@ -267,6 +267,16 @@ class DistillRecipe(Section):
     training: DistillTraining = DistillTraining()
 
     @model_validator(mode="after")
+    def _views_differ(self) -> DistillRecipe:
+        how = self.augmentation
+        if self.views and not any((how.flip, how.pad, how.erase, how.grey, how.channel, how.brightness)):
+            raise ValueError(
+                f"views: {self.views}, but nothing is augmented, so all are the image itself; set augmentation, or "
+                "take the recipe adaptive-svd-views"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _learns_something(self) -> DistillRecipe:
         if not self.objective.weighted:
             raise ValueError("objective: every term has weight 0; nothing would be learnt")

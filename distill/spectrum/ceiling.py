@@ -50,7 +50,7 @@ class Ceiling:
         tolerance: how many points of the mean mAP may be lost.
         kept: the smallest rank, of those that may be chosen, from which on the projected teacher keeps the mean mAP of
             `full` within the tolerance; None if none does.
-        settled: the same against the best that any of these ranks reaches, so there is always one.
+        settled: that rank; if there is none, the smallest of those tested that comes within the tolerance of the best.
     """
 
     gallery: Modality
@@ -157,10 +157,11 @@ def ceiling(people: Validators, subspace: Subspace, bounds: Bounds, tolerance: f
         allowed = set(bounds.candidates())
         settled = kept
         if settled is None:
+            # Not "and all larger ones": beyond the useful coordinates the curve only wavers.
             best = max(score(k) for k in tuple(curve) if k in allowed)
-            settled = search(score, best, bounds, tolerance)
+            settled = min(k for k in curve if k in allowed and score(k) >= best - tolerance)
     ordered = {k: curve[k] for k in sorted(curve)}
-    return Ceiling(people.gallery, queries, full, ordered, tolerance, kept, settled or bounds.high)
+    return Ceiling(people.gallery, queries, full, ordered, tolerance, kept, settled)
 
 
 def whole_ceiling(people: Validators, subspace: Subspace, tolerance: float) -> Ceiling:

@@ -208,7 +208,8 @@ def test_an_output_that_is_there_is_never_replaced_silently(
         (["--set", "objective.pmc.weight=1"], "objective.pcm"),
         (["--resume", "--overwrite"], "--overwrite"),
         (["--set", "training.epochs=[1,2]"], "stages"),
-        (["--views", "2"], "checkpoint"),
+        (["--views", "2"], "adaptive-svd-views"),
+        (["--views", "2", "--set", "augmentation.flip=0.5"], "checkpoint"),
         (["--set", "text.train=true"], "tokenizer"),
     ],
 )
