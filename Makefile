@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: test demo demo-teacher bench bench-teacher clean
+.PHONY: test demo demo-teacher demo-student bench bench-teacher bench-distill clean
 
 # The stamp is renewed when what is installed changes, so a second call starts at once.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -42,6 +42,10 @@ demo-teacher: $(VENV)/installed
 	$(BIN)/teacher eval $(DEMO)/teacher/teacher --data $(DEMO)/teacher/people --out $(DEMO)/teacher/after
 	@echo 'Look at $(DEMO)/teacher/after: rank lists and map.png; compare before/report.txt with after/report.txt.'
 
+demo-student: demo-teacher
+	$(BIN)/distill run --teacher $(DEMO)/teacher/teacher --data $(DEMO)/teacher/train --student vit-micro --set image.height=128 --set image.width=64 --set training.max_steps=600 --set training.evaluate_every=200 --out $(DEMO)/teacher/student
+	@echo 'Look at $(DEMO)/teacher/student/report.html.'
+
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.rerank
@@ -51,6 +55,13 @@ bench: $(VENV)/installed
 bench-teacher: $(VENV)/installed
 	$(BIN)/python -m benchmarks.teacher_speed
 	$(BIN)/python -m benchmarks.teacher synthetic
+
+bench-distill: $(VENV)/installed
+	$(BIN)/python -m benchmarks.distill_speed step
+	$(BIN)/python -m benchmarks.distill_speed teacher
+	$(BIN)/python -m benchmarks.distill_speed memory
+	$(BIN)/python -m benchmarks.distill_spectrum
+	$(BIN)/python -m benchmarks.distill synthetic
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist

@@ -72,6 +72,23 @@ def test_any_size_and_type_survives(tmp_path_factory, n: int, shard_rows: int, d
     np.testing.assert_array_equal(EmbeddingStore.open(out).embeddings(), expected)
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(range(10)), st.integers(0, 10))
+def test_rows_are_found_by_sample_id(tmp_path_factory, order: list[int], count: int) -> None:
+    """In any order, in any shard, and whatever else is asked for."""
+    out = tmp_path_factory.mktemp("stores") / "s"
+    store = make(out, reverse=True)
+    wanted = [f"{i}.jpg" for i in order[:count]]
+    assert store.rows_of(wanted).tolist() == [store.table.sample_id.index(name) for name in wanted]
+    np.testing.assert_array_equal(store.embeddings(store.rows_of(wanted))[:, 0], [i + 1 for i in order[:count]])
+    assert store.find([*wanted, "nobody.jpg"]).tolist() == [*store.rows_of(wanted).tolist(), -1]
+
+
+def test_a_sample_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no sample 'nobody.jpg' \(1 of 2 are missing\)"):
+        make(tmp_path / "s").rows_of(["3.jpg", "nobody.jpg"])
+
+
 def test_a_killed_run_computes_only_what_is_missing(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
