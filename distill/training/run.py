@@ -41,6 +41,9 @@ from teacher.training.loop import best_scores, close_logs
 from teacher.training.prepare import recompute
 from teacher.training.state import newest_checkpoint, open_training, working_folder
 
+_WIDE = 2048
+"""Inputs of an orthogonal head from which on it costs more than a small student."""
+
 
 @dataclass
 class Source:
@@ -211,6 +214,11 @@ def prepare(source: Source, name: str, recipe: DistillRecipe, say: Callable[[str
         )
         say(f"text student: {sum(w.numel() for w in text.parameters()):,} weights")
     if recipe.student.head == "orthogonal":
+        if student.head.in_features > _WIDE:
+            say(
+                f"note: an orthogonal head inverts a matrix of {student.head.in_features:,} rows in every step; "
+                "student.pooling=mean makes it smaller"
+            )
         # By default torch keeps signs in the weights' diagonal, which decay and averaging would make 0.
         parametrizations.orthogonal(student.head, orthogonal_map="cayley")
     if recipe.training.recompute:

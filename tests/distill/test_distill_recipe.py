@@ -54,7 +54,7 @@ def test_every_shipped_recipe_loads_by_its_name() -> None:
 
 def test_the_default_is_our_own_method() -> None:
     assert load_recipe() == load_recipe("adaptive-svd")
-    assert load_recipe().objective.weighted == ("pcm", "relation", "cosine")
+    assert load_recipe().objective.weighted == ("pcm", "relation", "id", "triplet", "cosine")
 
 
 @pytest.mark.parametrize("name", RIVALS)
