@@ -49,7 +49,9 @@ def test_every_shipped_recipe_loads_by_its_name() -> None:
     shipped = sorted(path.stem for path in Path(str(shipped_folder.__file__)).parent.glob("*.yaml"))
     assert list_recipes() == shipped
     assert [load_recipe(name).name for name in shipped] == shipped
-    assert {"adaptive-svd", "adaptive-svd-views", "pca-mse", "random-projection", "rkd", "sp", "task", *WHOLE} == set(shipped)
+    assert {"adaptive-svd", "adaptive-svd-views", "pca-mse", "random-projection", "rkd", "sp", "task", *WHOLE} == set(
+        shipped
+    )
 
 
 def test_the_default_is_our_own_method() -> None:

@@ -134,7 +134,15 @@ def test_a_run_with_views_and_a_text_student_from_a_checkpoint(
     teacher: Path, people: Dataset, here: Path, recipe: Recipes, reid: Any
 ) -> None:
     said: list[str] = []
-    how = recipe("views=1", "augmentation.flip=0.5", "text.train=true", "text.layers=1", "text.width=16", "text.heads=2", "training.epochs=[6]")
+    how = recipe(
+        "views=1",
+        "augmentation.flip=0.5",
+        "text.train=true",
+        "text.layers=1",
+        "text.width=16",
+        "text.heads=2",
+        "training.epochs=[6]",
+    )
     distil_to(here / "student", teacher, "vit-micro", how, dataset=people, spec="people", device="cpu", say=said.append)
     text = load_text_student(here / "student")
     assert text is not None
