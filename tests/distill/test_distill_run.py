@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from children import DEADLINE, wait_until
+from knowing_stores import write_store
 from safetensors.torch import load_file
 
 from distill.distiller import distil_to
@@ -239,8 +240,6 @@ def test_a_store_of_other_data_is_refused(
 
 
 def test_sentences_that_the_store_lacks_are_told(people: Dataset, tmp_path: Path, recipe: Recipes) -> None:
-    from conftest import write_store
-
     seen = [sample for sample in people.samples if sample.modality.is_image]
     partial = write_store(people, tmp_path / "store", seen)
     said: list[str] = []

@@ -93,7 +93,9 @@ def test_coordinates_are_what_the_student_sees_and_what_the_store_holds(plain: t
     for row, sample in enumerate(samples):
         stored = embeddings[sample.sample_id]
         np.testing.assert_array_equal(coordinates.teacher[row], stored)
-        z = (stored / np.linalg.norm(stored) - run.subspace.mean[0]) @ run.subspace.basis
+        z = (
+            stored / np.linalg.norm(stored) - run.subspace.mean[list(Modality).index(sample.modality)]
+        ) @ run.subspace.basis
         np.testing.assert_allclose(coordinates.cloud[row], z, atol=1e-5)
         if sample.image is None:
             assert np.isnan(coordinates.edge[row]).all()
