@@ -170,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("step", "teacher", "memory"))
     parser.add_argument("--student", default="vit-s")
+    parser.add_argument("--people", type=int, default=4, help="a step, 4 samples of each, 3 of them images")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="of the stores, for memory")
@@ -194,7 +195,8 @@ def main() -> None:
         else:
             source = Source(write_store(folder / "store", dataset), dataset)
             for images, cache in (("cached", 1024), ("decoded", 0)):
-                recipe = quick(given.steps, "spectrum.rank=64", f"training.cache={cache}")
+                changes = f"training.cache={cache}", f"sampling.people={given.people}"
+                recipe = quick(given.steps, "spectrum.rank=64", *changes)
                 measured = step(source, given.student, recipe, folder / images, given.steps, given.repeats)
                 rows.append({"images": images, **measured})
         print(format_table(rows))
