@@ -10,6 +10,16 @@ import click
 
 from distill import DEFAULT_RECIPE
 from reid.cli.options import read_data, spec_of
+from teacher.cli.options import device_option, set_option
+
+__all__ = [
+    "data_options",
+    "device_option",
+    "named_data",
+    "recipe_option",
+    "set_option",
+    "teacher_option",
+]
 
 if TYPE_CHECKING:
     from reid.dataset import Dataset
@@ -25,16 +35,6 @@ recipe_option = click.option(
     default=DEFAULT_RECIPE,
     show_default=True,
     help="A name (distill list recipes) or a .yaml.",
-)
-set_option = click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe: --set training.seed=1; repeatable."
-)
-device_option = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="auto: a GPU if there is one.",
 )
 
 

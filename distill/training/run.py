@@ -35,7 +35,7 @@ from student.build import build_student
 from student.counting import count
 from student.text import build_text_student
 from teacher.data.loading import TrainingLoader
-from teacher.training.arguments import schedule_evaluation, training_arguments
+from teacher.training.arguments import describe_device, schedule_evaluation, training_arguments
 from teacher.training.callbacks import EarlyStop, Progress
 from teacher.training.loop import best_scores, close_logs
 from teacher.training.prepare import recompute
@@ -124,9 +124,7 @@ def distil(
     arguments = training_arguments(recipe.training, working_folder(out), device)
     first = arguments.process_index == 0
     tell = say if first else (lambda line: None)
-    on_cpu = arguments.device.type == "cpu"
-    why = " (no GPU is there)" if on_cpu and device == "auto" else ""
-    tell(f"training on the {'CPU' if on_cpu else 'GPU'}{why} in {'bf16' if arguments.bf16 else 'fp32'}")
+    tell(describe_device(arguments, device))
     set_seed(recipe.training.seed)
     run = prepare(source, name, recipe, tell)
     run.module.to(arguments.device)

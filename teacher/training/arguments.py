@@ -56,6 +56,13 @@ def training_arguments(how: Training, folder: Path, device: str) -> TrainingArgu
     return arguments
 
 
+def describe_device(arguments: TrainingArguments, asked: str) -> str:
+    """Where it trains and in which precision, and why, in one line. `asked`: "auto", "cpu" or "cuda"."""
+    on_cpu = arguments.device.type == "cpu"
+    why = " (no GPU is there)" if on_cpu and asked == "auto" else ""
+    return f"training on the {'CPU' if on_cpu else 'GPU'}{why} in {'bf16' if arguments.bf16 else 'fp32'}"
+
+
 def computes_in_bf16(how: Training, on_cpu: bool) -> bool:
     """Whether the recipe's precision is bfloat16 there."""
     precision = how.precision

@@ -21,7 +21,7 @@ from teacher.data.loading import TrainingCollator, TrainingLoader
 from teacher.embedder import Embedder
 from teacher.recipe import dump_recipe
 from teacher.settings import Recipe
-from teacher.training.arguments import schedule_evaluation, steps_of, training_arguments
+from teacher.training.arguments import describe_device, schedule_evaluation, steps_of, training_arguments
 from teacher.training.callbacks import EarlyStop, Progress
 from teacher.training.groups import stage_starts
 from teacher.training.loop import best_scores, close_logs
@@ -68,9 +68,7 @@ def train(
     arguments = training_arguments(recipe.training, working_folder(out), device)
     first = arguments.process_index == 0
     tell = say if first else (lambda line: None)
-    on_cpu = arguments.device.type == "cpu"
-    why = " (no GPU is there)" if on_cpu and device == "auto" else ""
-    tell(f"training on the {'CPU' if on_cpu else 'GPU'}{why} in {'bf16' if arguments.bf16 else 'fp32'}")
+    tell(describe_device(arguments, device))
     set_seed(recipe.training.seed)
     prepared = prepare(dataset, recipe, base, revision, init, arguments.device, tell)
     about = {"base": prepared.backbone.base.digest, "data": dataset.fingerprint(), "init": str(init)}
