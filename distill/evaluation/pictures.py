@@ -9,10 +9,10 @@ from distill.evaluation.prefix import PrefixCurve
 from distill.evaluation.result import StudentReport
 from distill.evaluation.scores import sides
 from distill.spectrum.plots import COLOURS
-from reid.artifact import replacing, write_text
+from reid.artifact import replacing
 from reid.dataset import Dataset
-from reid.errors import UserError
 from reid.rank_lists import draw_rank_lists
+from teacher.evaluation.tables import save_report
 
 
 def save(result: StudentReport, out: Path) -> list[Path]:
@@ -21,12 +21,7 @@ def save(result: StudentReport, out: Path) -> list[Path]:
     Raises:
         UserError: they cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another place") from error
-    write_text(out / "report.txt", f"{result}\n")
-    write_text(out / "report.json", result.to_json())
+    save_report(out, str(result), result.to_json())
     return [out / "report.txt", out / "report.json"]
 
 

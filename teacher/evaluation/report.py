@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 
-from reid.artifact import replacing, write_text
+from reid.artifact import replacing
 from reid.dataset import Dataset
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
@@ -20,7 +20,7 @@ from reid.sample import Split
 from reid.table import SampleTable
 from teacher.evaluation.space import Gap, gaps
 from teacher.evaluation.space_map import draw_map
-from teacher.evaluation.tables import cell, rules, to_rows
+from teacher.evaluation.tables import cell, rules, save_report, to_rows
 
 Scores = dict[tuple[Modality, Modality], Evaluation]
 
@@ -113,12 +113,7 @@ def save(result: Report, out: Path) -> None:
     Raises:
         UserError: they cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another place") from error
-    write_text(out / "report.txt", f"{result}\n")
-    write_text(out / "report.json", result.to_json())
+    save_report(out, str(result), result.to_json())
 
 
 def _or_null(number: float) -> float | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from reid.artifact import write_text
+from reid.errors import UserError
 from reid.evaluation import AP_VARIANT, Evaluation
 from reid.modality import Modality
 
@@ -40,3 +43,17 @@ def to_rows(scores: PairScores) -> list[dict[str, Any]]:
         }
         for (query, gallery), result in scores.items()
     ]  # fmt: skip
+
+
+def save_report(out: Path, text: str, data: str) -> None:
+    """Write report.txt and report.json into `out`, which is made.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another place") from error
+    write_text(out / "report.txt", f"{text}\n")
+    write_text(out / "report.json", data)

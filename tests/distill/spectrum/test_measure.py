@@ -76,7 +76,9 @@ def test_shares_merge_to_the_whole_in_any_order(store: EmbeddingStore, shares: i
 
 
 def test_processes_share_the_work(store: EmbeddingStore) -> None:
-    agree(measure(store, processes=2), store, training_rows(store))
+    shared = measure(store, processes=2)
+    assert shared.total.count == len(training_rows(store))
+    agree(shared, store, training_rows(store))
 
 
 def test_between_and_within_people_add_up(store: EmbeddingStore) -> None:
