@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distill.data.text import SentenceReader
 from reid.modality import Modality
 from reid.sample import Sample
 from student.model import StudentModel
+from student.sentences import SentenceReader
 from student.text import TextStudent
 from teacher.batch import MODALITIES
 from teacher.data.images import ImageReader

@@ -13,14 +13,19 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "transformers",
         "peft",
         "accelerate",
-        "safetensors",
         "onnx",
+        "onnxruntime",
+        "onnxscript",
         "pydantic",
         "yaml",
         "sklearn",
         "tensorboard",
+        "cryptography",
+        "zstandard",
     ),
+    "openvino": ("openvino", "nncf"),
     "tensorrt": ("tensorrt",),
+    "tensorrt-rtx": ("tensorrt_rtx_bindings", "tensorrt_rtx_libs"),
 }
 """Extra -> the modules that it brings."""
 

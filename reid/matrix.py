@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from reid.dataset import Dataset
 from reid.modality import Modality
-from reid.protocol import Drop, Fuse, Protocol, cross_modal
-from reid.sample import Split
+from reid.protocol import Drop, Fuse, Protocol, cross_modal, on_validation
+from reid.sample import Sample, Split
 from reid.table import SampleTable
 from reid.trials import applies
 
 NOTE = "made for this pair of modalities: all test samples of the one ask for all of the other"
+TESTED = (Split.TEST, Split.QUERY, Split.GALLERY)
 _SEEN = {Modality.RGB, Modality.IR}
 """What a camera sees; a sketch or a sentence has none that could be dropped."""
 
@@ -51,6 +53,27 @@ def matrix_protocols(table: SampleTable, published: Iterable[Protocol], *splits:
             if applies(protocol, own):
                 pairs[query, gallery] = protocol
     return own, pairs
+
+
+def score_pairs(
+    dataset: Dataset, samples: tuple[Sample, ...] | None = None, *, val: bool = False
+) -> tuple[SampleTable, Pairs]:
+    """The table of the people to score, and a rule for each pair of modalities that they allow; empty if for none."""
+    splits = (Split.VAL,) if val else TESTED
+    if samples is None:
+        samples = dataset.select(*splits)
+    published = list(dataset.protocols)
+    if val:
+        published = [on_validation(p) for p in published if p.query_groups is None and p.galleries is None]
+    return matrix_protocols(SampleTable.of(samples), published, *((Split.VAL,) if val else ()))
+
+
+def main_gallery(pairs: Pairs) -> Modality:
+    """RGB, if something can be searched in it; else the first modality that another can be searched in, or any."""
+    if any(gallery is Modality.RGB for _, gallery in pairs):
+        return Modality.RGB
+    across = [gallery for query, gallery in pairs if query is not gallery]
+    return across[0] if across else next(iter(pairs))[1]
 
 
 def _made(

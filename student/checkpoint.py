@@ -13,7 +13,7 @@ from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 
 from reid.artifact import expect_kind
 from reid.errors import UserError
@@ -21,6 +21,7 @@ from student.family import FAMILIES
 from student.model import StudentModel
 from student.pooling import VECTORS
 from student.quiet import quiet_transformers
+from student.sentences import SentenceReader
 from student.text import TextStudent
 
 KIND = "student"
@@ -57,6 +58,21 @@ def load_text_student(folder: Path, *, attention: str = "sdpa") -> TextStudent |
 def tokenizer_folder(folder: Path) -> Path:
     """Where the tokenizer of an artifact's text student lies."""
     return folder / TEXT / TOKENIZER
+
+
+def load_reader(folder: Path, text: TextStudent) -> SentenceReader:
+    """What turns sentences into the tokens of an artifact's text student.
+
+    Raises:
+        UserError: the tokenizer does not load.
+    """
+    place = tokenizer_folder(folder)
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{place}: does not load ({' '.join(str(error).split())[:200]}); copy it again") from error
+    return SentenceReader(tokenizer, text.config.longest)
 
 
 def save_weights(model: StudentModel | TextStudent, folder: Path) -> None:

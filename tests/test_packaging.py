@@ -14,7 +14,12 @@ tomllib = pytest.importorskip("tomllib", reason="tomllib comes with Python 3.11"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-MODULES = {"pyyaml": "yaml", "scikit-learn": "sklearn"}
+MODULES = {
+    "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
+    "tensorrt-rtx-cu13-bindings": "tensorrt_rtx_bindings",
+    "tensorrt-rtx-cu13-libs": "tensorrt_rtx_libs",
+}
 """Distribution -> its module, where the names differ."""
 
 

@@ -13,12 +13,12 @@ from distill.compare.outcome import Outcome, outcome_of, training_seconds
 from distill.compare.plan import Entry, differences, expect_made_by, plan
 from distill.compare.table import describe, spreads
 from distill.distiller import distil_to
-from distill.evaluation.coordinates import score_pairs
 from distill.source import open_source
 from distill.training.run import Source
 from reid.artifact import read_manifest, write_text
 from reid.dataset import Dataset
 from reid.errors import UserError
+from reid.matrix import score_pairs
 from student.zoo import find_student
 from teacher.training.state import working_folder
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from distill.data.targets import Targets
-from distill.data.text import SentenceReader
 from distill.data.views import view_numbers
 from edge_runtime.preprocess import Preprocessing
 from reid.modality import Modality
 from reid.sample import Sample
+from student.sentences import SentenceReader
 from teacher.batch import MODALITIES
 from teacher.data.augmentation import augment_images, mask_tokens, random_numbers
 from teacher.data.images import ImageReader

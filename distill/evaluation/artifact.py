@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
-from transformers import AutoTokenizer
 
-from distill.data.text import SentenceReader
 from distill.evaluation.coordinates import Coordinates, coordinates_of
 from distill.source import open_source
-from distill.spectrum.subspace import Subspace
 from distill.training.run import Source
 from reid.artifact import Manifest, expect_kind, read_manifest
 from reid.dataset import Dataset
 from reid.embeddings import KIND as STORE
 from reid.embeddings import EmbeddingStore, differing
 from reid.errors import UserError
-from student.checkpoint import KIND, SUBSPACE, load_student, load_text_student, tokenizer_folder
+from reid.subspace import Subspace
+from student.checkpoint import KIND, SUBSPACE, load_reader, load_student, load_text_student
 from student.model import StudentModel
-from student.quiet import quiet_transformers
+from student.sentences import SentenceReader
 from student.text import TextStudent
 from teacher.checkpoint import KIND as TEACHER
 from teacher.cli.options import choose_device
@@ -91,21 +89,6 @@ def load_distilled(folder: Path, source: Source, *, device: str = "auto") -> Dis
             nn.Module.to(model, where)
     reader = None if text is None else load_reader(folder, text)
     return Distilled(folder, manifest, student, text, reader, Subspace.load(folder / SUBSPACE), source)
-
-
-def load_reader(folder: Path, text: TextStudent) -> SentenceReader:
-    """What turns sentences into the tokens of an artifact's text student.
-
-    Raises:
-        UserError: the tokenizer does not load.
-    """
-    place = tokenizer_folder(folder)
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{place}: does not load ({' '.join(str(error).split())[:200]}); copy it again") from error
-    return SentenceReader(tokenizer, text.config.longest)
 
 
 def find_store(folder: Path, manifest: Manifest) -> Path:

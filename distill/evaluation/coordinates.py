@@ -7,22 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.data.text import SentenceReader
 from distill.embedder import StudentEmbedder
-from distill.spectrum.subspace import Subspace
 from reid.dataset import Dataset
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
-from reid.matrix import Pairs, matrix_protocols
+from reid.matrix import TESTED, Pairs, main_gallery, score_pairs
 from reid.modality import Modality
-from reid.protocol import on_validation
-from reid.sample import Sample, Split
+from reid.sample import Split
+from reid.subspace import Subspace
 from reid.table import SampleTable
 from student.model import StudentModel
+from student.sentences import SentenceReader
 from student.text import TextStudent
 
 Floats = NDArray[np.float32]
-TESTED = (Split.TEST, Split.QUERY, Split.GALLERY)
 
 
 @dataclass(frozen=True)
@@ -105,24 +103,3 @@ def coordinates_of(
     embedder = StudentEmbedder(student, text, reader, batch=batch)
     edge[answered] = embedder.embed([sample for sample, known in zip(samples, answered, strict=True) if known])
     return Coordinates(table, pairs, edge, cloud, teacher, answered)
-
-
-def score_pairs(
-    dataset: Dataset, samples: tuple[Sample, ...] | None = None, *, val: bool = False
-) -> tuple[SampleTable, Pairs]:
-    """The table of the people to score, and a rule for each pair of modalities that they allow; empty if for none."""
-    splits = (Split.VAL,) if val else TESTED
-    if samples is None:
-        samples = dataset.select(*splits)
-    published = list(dataset.protocols)
-    if val:
-        published = [on_validation(p) for p in published if p.query_groups is None and p.galleries is None]
-    return matrix_protocols(SampleTable.of(samples), published, *((Split.VAL,) if val else ()))
-
-
-def main_gallery(pairs: Pairs) -> Modality:
-    """RGB, if something can be searched in it; else the first modality that another can be searched in, or any."""
-    if any(gallery is Modality.RGB for _, gallery in pairs):
-        return Modality.RGB
-    across = [gallery for query, gallery in pairs if query is not gallery]
-    return across[0] if across else next(iter(pairs))[1]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from distill.evaluation.coordinates import Coordinates, coordinates_of, score_pairs
+from distill.evaluation.coordinates import Coordinates, coordinates_of
 from distill.evaluation.result import StudentReport, evaluate_student
 from distill.training.run import Run
+from reid.matrix import score_pairs
 
 
 def evaluate_run(run: Run, *, say: Callable[[str], None] = print) -> tuple[StudentReport, Coordinates] | None:

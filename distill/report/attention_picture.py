@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw
 
 from distill.report.attention import look
 from distill.report.plots import NAMES
-from distill.spectrum.subspace import Subspace
 from reid.dataset import Dataset
 from reid.embeddings import EmbeddingStore
 from reid.images import read_rgb
@@ -20,6 +19,7 @@ from reid.modality import Modality
 from reid.pictures.cell import PAPER, blank_cell
 from reid.pictures.text import FAINT, INK, font, line_height, shorten
 from reid.sample import Sample, Split
+from reid.subspace import Subspace
 from student.model import StudentModel
 from teacher.batch import MODALITIES
 

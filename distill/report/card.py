@@ -30,7 +30,7 @@ coordinates = student(torch.from_numpy(student.preprocessing.normalise(pixels)){
 """
 _TEACHER = """\
 from pathlib import Path
-from distill.spectrum.subspace import Subspace
+from reid.subspace import Subspace
 from reid.modality import Modality
 
 subspace = Subspace.load(Path("subspace.safetensors"))

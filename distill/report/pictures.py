@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from distill.evaluation.coordinates import Coordinates, score_pairs
+from distill.evaluation.coordinates import Coordinates
 from distill.evaluation.result import StudentReport
 from distill.evaluation.scores import Direction, sides
 from distill.report.attention_picture import choose, draw_seen, see
@@ -16,6 +16,7 @@ from distill.spectrum.ceiling import Ceiling
 from distill.spectrum.plots import draw_energy, draw_spectra
 from distill.training.run import Run
 from reid.artifact import replacing
+from reid.matrix import score_pairs
 from reid.modality import Modality
 from reid.rank_lists import draw_rank_lists
 from teacher.training.validation import Validation

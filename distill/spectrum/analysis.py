@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from distill.spectrum.ceiling import Ceiling
 from distill.spectrum.rank import by_energy, effective_rank
-from distill.spectrum.subspace import Basis
 from reid.evaluation import format_table
 from reid.modality import Modality
+from reid.subspace import Basis
 
 Doubles = NDArray[np.float64]
 SHARES = (0.9, 0.95, 0.99)

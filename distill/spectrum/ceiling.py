@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.spectrum.rank import by_ceiling
-from distill.spectrum.subspace import Subspace
 from reid.embeddings import EmbeddingStore
 from reid.evaluation import Evaluation, evaluate
 from reid.matrix import Pairs, matrix_protocols
@@ -18,6 +17,7 @@ from reid.modality import Modality
 from reid.progress import progress_bar
 from reid.protocol import Protocol, on_validation
 from reid.sample import Split
+from reid.subspace import Subspace
 from reid.table import SampleTable
 
 Scores = dict[Modality, float]

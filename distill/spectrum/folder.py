@@ -9,10 +9,10 @@ from pathlib import Path
 from distill.settings import Spectrum
 from distill.spectrum.analysis import Analysis
 from distill.spectrum.plots import draw
-from distill.spectrum.subspace import FILE, Subspace
 from reid.artifact import MANIFEST, ArtifactWriter, read_manifest, write_text
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
+from reid.subspace import FILE, Subspace
 
 KIND = "spectrum"
 

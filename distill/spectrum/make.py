@@ -13,10 +13,10 @@ from distill.spectrum.basis import between_basis, eigen, eigenvalues, phi_s, ran
 from distill.spectrum.ceiling import Bounds, Ceiling, ceiling, validators, whole_ceiling
 from distill.spectrum.measure import Spectra, measure, training_rows
 from distill.spectrum.rank import by_energy, round_up
-from distill.spectrum.subspace import Subspace
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
 from reid.modality import Modality
+from reid.subspace import Subspace
 
 Doubles = NDArray[np.float64]
 

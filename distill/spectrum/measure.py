@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from distill.spectrum.moments import Moments
 from distill.spectrum.reading import PIECE_ROWS, pieces
-from distill.spectrum.subspace import MODALITIES, Floats, Normalise, normalised
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
 from reid.modality import Modality
 from reid.progress import progress_bar
 from reid.sample import Split
+from reid.subspace import MODALITIES, Floats, Normalise, normalised
 
 Doubles = NDArray[np.float64]
 People = dict[str, tuple[int, Doubles]]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.spectrum.subspace import Floats, Subspace
 from reid.embeddings import EmbeddingStore
 from reid.progress import progress_bar
+from reid.subspace import Floats, Subspace
 
 PIECE_ROWS = 4096
 

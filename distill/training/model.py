@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from distill.objective import LossContext, evaluate_terms
 from distill.settings import Objective
-from distill.spectrum.subspace import Subspace
 from reid.modality import Modality
+from reid.subspace import Subspace
 from student.model import StudentModel
 from student.text import TextStudent
 from teacher.batch import MODALITIES

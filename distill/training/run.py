@@ -14,13 +14,11 @@ from transformers import TrainingArguments, set_seed
 
 from distill.data.loading import DistillCollator
 from distill.data.targets import Targets
-from distill.data.text import SentenceReader
 from distill.embedder import StudentEmbedder
 from distill.recipe import dump_recipe
 from distill.settings import DistillRecipe
 from distill.spectrum.analysis import Analysis
 from distill.spectrum.make import make_subspace
-from distill.spectrum.subspace import Subspace
 from distill.training.interrupt import Interruptible
 from distill.training.model import TrainableStudent
 from distill.training.trainer import DistillTrainer
@@ -31,8 +29,10 @@ from reid.errors import UserError
 from reid.modality import Modality
 from reid.sample import Sample, Split
 from reid.sampling import PeopleBatches
+from reid.subspace import Subspace
 from student.build import build_student
 from student.counting import count
+from student.sentences import SentenceReader
 from student.text import build_text_student
 from teacher.data.loading import TrainingLoader
 from teacher.training.arguments import describe_device, schedule_evaluation, training_arguments

@@ -7,10 +7,10 @@ import torch
 import torch.distributed as dist
 
 from distill.embedder import StudentEmbedder
-from distill.spectrum.subspace import Subspace
 from reid.dataset import Dataset
 from reid.embeddings import EmbeddingStore
 from reid.modality import Modality
+from reid.subspace import Subspace
 from teacher.training.validation import Validation
 
 

@@ -21,12 +21,12 @@ from safetensors.torch import load_file
 from distill.distiller import distil_to
 from distill.recipe import dump_recipe
 from distill.settings import DistillRecipe
-from distill.spectrum.subspace import Subspace
 from distill.training.run import Source, distil
 from reid.artifact import check_files, read_manifest
 from reid.dataset import Dataset
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
+from reid.subspace import Subspace
 from student.checkpoint import load_student
 from teacher.training.state import newest_checkpoint, working_folder
 

@@ -22,13 +22,13 @@ from distill.evaluation.result import StudentReport, evaluate_student
 from distill.evaluation.run import evaluate_run
 from distill.evaluation.scores import Direction
 from distill.settings import DistillRecipe
-from distill.spectrum.subspace import Subspace
 from distill.training.run import Run, Source, distil
 from reid.dataset import Dataset
 from reid.embeddings import EmbeddingStore, StoreWriter
 from reid.errors import UserError
 from reid.modality import Modality
 from reid.sample import Split
+from reid.subspace import Subspace
 from student.checkpoint import load_student
 from teacher.tiny.tokenizer import train_tokenizer
 

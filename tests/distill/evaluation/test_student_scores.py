@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from drawn_coordinates import by_loops, drawn
 
-from distill.evaluation.coordinates import Coordinates, main_gallery
+from distill.evaluation.coordinates import Coordinates
 from distill.evaluation.prefix import prefix_curve
 from distill.evaluation.scores import Direction, score, usable
+from reid.matrix import main_gallery
 from reid.modality import Modality
 
 RGB, TEXT = Modality.RGB, Modality.TEXT

@@ -11,11 +11,11 @@ from spectrum_stores import make_store, unit_rows
 from distill.spectrum import measure as measuring
 from distill.spectrum.measure import Spectra, measure, measure_share, training_rows
 from distill.spectrum.reading import coordinates, pieces
-from distill.spectrum.subspace import Subspace
 from reid.embeddings import EmbeddingStore
 from reid.errors import UserError
 from reid.modality import Modality
 from reid.sample import Split
+from reid.subspace import Subspace
 
 
 @pytest.fixture(scope="module")

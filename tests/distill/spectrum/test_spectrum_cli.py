@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from spectrum_stores import make_store
 
-from distill.spectrum.subspace import FILE, Subspace
 from reid.artifact import check_files, read_manifest
 from reid.embeddings import EmbeddingStore
 from reid.modality import Modality
 from reid.sample import Split
+from reid.subspace import FILE, Subspace
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from distill.spectrum.basis import random_basis
-from distill.spectrum.subspace import FILE, Subspace
 from reid.errors import UserError
 from reid.modality import Modality
+from reid.subspace import FILE, Subspace
 
 DIM, K = 7, 3
 
@@ -72,7 +72,7 @@ def test_each_modality_is_centred_by_its_own_mean() -> None:
 def test_more_rows_than_a_block_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
     space, rows = subspace(), embeddings(10)
     whole = space.project(rows)
-    monkeypatch.setattr("distill.spectrum.subspace._BLOCK_ROWS", 3)
+    monkeypatch.setattr("reid.subspace._BLOCK_ROWS", 3)
     np.testing.assert_allclose(space.project(rows), whole, atol=1e-6)
     assert space.project(rows[:0]).shape == (0, K)
 
