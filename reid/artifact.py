@@ -156,15 +156,23 @@ class ArtifactWriter:
         entries = {name: FileEntry(sha256_of(files[name]), files[name].stat().st_size) for name in sorted(files)}
         manifest = Manifest(self.kind, self.writer, entries, self._parents, self.details)
         write_text(self.path / MANIFEST, manifest.to_json())
+        self._seal()
         # One flush of the file system costs less than an fsync of each of ten thousand images.
         os.sync()
         try:
-            self.path.rename(self.out)
+            self._place()
         except OSError as error:
             raise UserError(f"{self.out}: cannot be put in place ({error.strerror}); choose another name") from error
         for name in self.scratch:
             (self.out / name).unlink(missing_ok=True)
         _flush_folder(self.out.parent)
+
+    def _seal(self) -> None:
+        """Write what speaks of the manifest itself, such as a signature of it. By default nothing does."""
+
+    def _place(self) -> None:
+        """Put the finished folder in its place; what is left of `path` afterwards is removed."""
+        self.path.rename(self.out)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -179,7 +187,20 @@ def read_manifest(folder: Path) -> Manifest:
         why = "it was not finished; run the command that writes it again" if unfinished else "expected an artifact"
         raise UserError(f"{folder}: has no {MANIFEST}; {why}")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: not a manifest ({type(error).__name__}: {error})") from error
+    return parse_manifest(data, str(path))
+
+
+def parse_manifest(data: bytes, path: str) -> Manifest:
+    """The manifest that the bytes of a `manifest.json` hold; `path` names it in errors.
+
+    Raises:
+        UserError: not a manifest, an unknown key, or a newer format.
+    """
+    try:
+        raw = json.loads(data.decode("utf-8"))
         unknown = sorted(set(raw) - {f.name for f in fields(Manifest)})
         if unknown:
             raise UserError(
@@ -196,7 +217,7 @@ def read_manifest(folder: Path) -> Manifest:
         )
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not a manifest ({type(error).__name__}: {error})") from error
 
 

@@ -109,8 +109,8 @@ class TextStudent(PreTrainedModel):
         known = input_ids.clamp(0, self.config.tokenizer_size - 1)
         own = torch.where(known == input_ids, self.lookup[known], UNKNOWN)
         # A token that is always there: a sentence of no tokens has something to be read from, too.
-        own = torch.cat([own.new_full((len(own), 1), START), own], 1)
-        mask = torch.cat([attention_mask.new_ones((len(own), 1)), attention_mask], 1).to(torch.int64)
+        own = torch.cat([own.new_full((own.shape[0], 1), START), own], 1)
+        mask = torch.cat([attention_mask.new_ones((own.shape[0], 1)), attention_mask], 1).to(torch.int64)
         # Places count what is there, so that padding on the left moves nothing.
         places = (mask.cumsum(1) - 1).clamp(min=0)
         # In four dimensions transformers takes a mask as it is; it would look into another, which waits for a GPU.

@@ -1,0 +1,1 @@
+"""The bundle: what a device is given. Writing, signing, packing and checking it."""

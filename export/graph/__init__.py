@@ -1,0 +1,1 @@
+"""From a student to its fp32 ONNX graph."""

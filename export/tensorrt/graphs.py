@@ -1,0 +1,101 @@
+"""The graphs that an engine is built from: those of a bundle, of a student by way of one, or a single ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle.contents import Bundle
+from edge_runtime.bundle.layout import KIND as BUNDLE
+from edge_runtime.bundle.open import open_bundle
+from export.batch import Profile
+from export.session import MODALITY, PIXELS
+from export.targets import Target
+from reid.artifact import read_manifest
+from reid.errors import UserError
+from student.checkpoint import KIND as STUDENT
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What an engine is judged by: inputs of its graph by name, and float32 [n, k], what the fp32 student answers."""
+
+    inputs: dict[str, NDArray[Any]]
+    reference: NDArray[np.float32]
+    modalities: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """ONNX files by precision.
+
+    Attributes:
+        name: of the student, for file names. files: precision -> file. bundle: that they are of; None: none.
+    """
+
+    name: str
+    files: dict[str, Path]
+    bundle: Bundle | None
+
+    def file(self, precision: str) -> Path:
+        """The graph of a precision.
+
+        Raises:
+            UserError: there is none.
+        """
+        if precision not in self.files:
+            where = self.bundle.folder if self.bundle else self.name
+            raise UserError(
+                f"{where}: has no graph in {precision}, only {', '.join(self.files)}; export it with --{precision}"
+            )
+        return self.files[precision]
+
+    def kept(self, precision: str) -> tuple[str, ...]:
+        """Names of the nodes that stay in fp32 in this precision, for a TensorRT that is given the fp32 graph."""
+        if self.bundle is None:
+            return ()
+        about = self.bundle.manifest.details.get("precision", {}).get(precision, {})
+        return tuple(about.get("kept_fp32", ()))
+
+    def check(self) -> Check | None:
+        """The bundle's crops and what the student makes of them; None: there is no bundle."""
+        if self.bundle is None:
+            return None
+        found = self.bundle.check()
+        pixels = np.ascontiguousarray(found.pixels.transpose(0, 3, 1, 2)).astype(np.float32)
+        return Check({PIXELS: pixels, MODALITY: found.codes}, found.reference, found.modalities)
+
+
+def graphs_of(
+    source: Path, precisions: tuple[str, ...], target: Target, batch: Profile, out: Path | None, say: Say
+) -> Graphs:
+    """The graphs at `source`; a student is made into a bundle first.
+
+    Args:
+        source: an ONNX file, a bundle's folder or a student's. precisions: that are wanted.
+        target: that the bundle's recipe is for. batch: sizes. out: where a bundle is made. say: takes progress.
+
+    Raises:
+        UserError: it is none of the three; what it is instead is said.
+    """
+    if not source.exists():
+        raise UserError(f"{source}: is not there; name a student's folder, a bundle's, or an ONNX file")
+    if source.suffix == ".onnx":
+        name, _, rest = source.stem.rpartition(".")
+        return Graphs(name or rest, dict.fromkeys(precisions, source), None)
+    if source.is_dir() and read_manifest(source).kind == STUDENT:
+        from export.pipeline import bundle_for
+
+        source = bundle_for(source, precisions, target.name, batch, out, say)
+    elif source.is_dir() and (kind := read_manifest(source).kind) != BUNDLE:
+        raise UserError(f"{source}: is an artifact of kind '{kind}'; expected '{STUDENT}', '{BUNDLE}' or an ONNX file")
+    bundle = open_bundle(source)
+    there = {precision: bundle.file(bundle.graph(precision).path) for precision in bundle.precisions}
+    return Graphs("student", there, bundle)

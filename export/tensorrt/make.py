@@ -1,0 +1,181 @@
+"""`export trt`: an engine where one can be built, the bundle where not, and what was done in plain words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.cuda import Cuda
+from export.targets import Target
+from export.tensorrt.artifact import KIND, EngineOf, write_engine
+from export.tensorrt.build import Built, build_engine
+from export.tensorrt.gate import judge_engine
+from export.tensorrt.graphs import Graphs, graphs_of
+from export.tensorrt.modules import Found, Host, jetson_linux
+from export.tensorrt.options import BuildOptions, graph_precision
+from export.tensorrt.plan import Plan, plan_for
+from export.tensorrt.run import Runner
+from reid.artifact import ArtifactWriter
+from reid.errors import UserError
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `export trt` was asked for.
+
+    Attributes:
+        source: a student, a bundle or an ONNX file. target: that it is for. options: of the build.
+        out: folder of the engine, or for a Jetson and a student of the bundle; None: under ./runs.
+        keep_proof: folder to keep the proof's engine in; None: it is thrown away.
+        allow_drift: write an engine that misses its bars, too.
+    """
+
+    source: Path
+    target: Target
+    options: BuildOptions
+    out: Path | None = None
+    keep_proof: Path | None = None
+    allow_drift: bool = False
+
+
+def make_engine(request: Request, host: Host, say: Say) -> Path:
+    """Do what can be done for the target here, and say what that is.
+
+    Returns:
+        The engine's folder; for a Jetson the bundle's, or the ONNX file that it is to be given.
+
+    Raises:
+        UserError: no engine can be built here (a bundle is there all the same), the graph does not parse or build, or
+            the engine misses its bars.
+    """
+    target = request.target
+    _refuse_impossible(request)
+    plan = plan_for(target, host)
+    if plan.action != "none":
+        say(plan.why)
+    if plan.action == "build" and request.out is not None and request.out.exists():
+        raise UserError(f"{request.out}: already exists; choose another name or remove it first")
+    graphs = graphs_of(
+        request.source, _precisions(plan, request.options), target, request.options.profile,
+        None if plan.action == "build" else request.out, say,
+    )  # fmt: skip
+    if plan.action == "none" or plan.found is None:
+        return _without_engine(graphs, request, plan, say)
+    sms = plan.sms or host.gpus[:1]
+    runs_here = plan.action == "build" and host.gpus[:1] in [(sm,) for sm in sms]
+    kept = graphs.kept(request.options.precision)
+    options = replace(request.options, sms=plan.sms, fp32_nodes=kept, inspect=runs_here)
+    if plan.action == "proof":
+        return _prove(graphs, request, plan.found, options, say)
+    return _build(graphs, request, plan.found, options, sms, say)
+
+
+def _refuse_impossible(request: Request) -> None:
+    target, dla = request.target, request.options.dla
+    if dla is not None and target.kind != "host" and dla >= target.dla:
+        has = f"{target.dla}" if target.dla else "none"
+        raise UserError(f"--dla {dla}: {target.name} has {has}; choose another --target, or leave --dla out")
+    if dla is not None and request.options.precision not in ("fp16", "int8"):
+        raise UserError(f"--dla: computes in fp16 and int8 only, found --{request.options.precision}")
+
+
+def _precisions(plan: Plan, options: BuildOptions) -> tuple[str, ...]:
+    """The graphs that are needed: the one that was asked for, and the one that this TensorRT has to be given."""
+    needed = [options.precision, *([graph_precision(plan.found.trt, options)] if plan.found else [])]
+    return tuple(dict.fromkeys(needed))
+
+
+def _without_engine(graphs: Graphs, request: Request, plan: Plan, say: Say) -> Path:
+    """A Jetson builds its own engine from a bundle; anything else was asked for an engine, which there is none of."""
+    if graphs.bundle is not None and request.target.kind == "jetson":
+        say(f"not proved to parse or build: {plan.why}")
+        return graphs.bundle.folder
+    there = f"; the bundle that the device builds from is {graphs.bundle.folder}" if graphs.bundle else ""
+    raise UserError(f"no engine was made: {plan.why}{there}")
+
+
+def _prove(graphs: Graphs, request: Request, found: Found, options: BuildOptions, say: Say) -> Path:
+    """Build for another chip, and throw the engine away unless it is to be kept."""
+    graph = graphs.file(graph_precision(found.trt, options))
+    of = EngineOf(_sha256(graph), f"proof for {request.target.name}", options.sms)
+    built = _built(found, graph, replace(options, dla=None), say)
+    if request.keep_proof is not None:
+        name = f"{graphs.name}.{options.precision}.proof-sm{options.sms[0]}.engine"
+        with _writer(request.keep_proof, request, graphs) as artifact:
+            artifact.details.update(proof=True, target=request.target.name)
+            write_engine(artifact.path, name, built, found, options, of, {"proof": True})
+        say(f"proof kept in {request.keep_proof}; it does not run on {request.target.name}")
+    say(f"proved: the {options.precision} graph parses and builds; {request.target.name} builds its own engine")
+    if graphs.bundle is None:
+        say(f"there is no bundle of a single ONNX file: give {graph} to the device, or call this on the student")
+        return graph
+    return graphs.bundle.folder
+
+
+def _build(
+    graphs: Graphs, request: Request, found: Found, options: BuildOptions, sms: tuple[int, ...], say: Say
+) -> Path:
+    precision = options.precision
+    graph = graphs.file(graph_precision(found.trt, options))
+    out = request.out or Path("runs/engine") / f"{graphs.name}-{request.target.name}-{precision}"
+    of = EngineOf(_sha256(graph), request.target.name, sms, jetson_linux())
+    # It is opened before the build, which takes minutes: a name that is taken is refused now, and what is interrupted
+    # leaves nothing.
+    with _writer(out, request, graphs) as artifact:
+        built = _built(found, graph, options, say)
+        more = _judged(built, graphs, found, options, request.allow_drift, say) if options.inspect else {}
+        if not more:
+            say("not run: its GPU is not here; the parity gate and the clock come when it first runs on one")
+        sidecar = write_engine(artifact.path, f"{graphs.name}.{precision}.engine", built, found, options, of, more)
+        artifact.details.update({name: sidecar[name] for name in ("engine", "key", "target", "sm", "precision")})
+    say(f"{out}: {sidecar['key']}")
+    return out
+
+
+def _built(found: Found, graph: Path, options: BuildOptions, say: Say) -> Built:
+    say(f"building {graph.name} for batches of {options.profile}")
+    built = build_engine(found.trt, graph, options, say=say)
+    types = ", ".join(f"{count} {kind}" for kind, count in built.layers.types().items())
+    say(f"built in {built.seconds:.1f} s: {len(built.engine) / 1e6:.1f} MB, {len(built.layers)} layers ({types})")
+    for note in (*built.notes, *built.warnings):
+        say(f"note: {note}")
+    return built
+
+
+def _judged(
+    built: Built, graphs: Graphs, found: Found, options: BuildOptions, allow_drift: bool, say: Say
+) -> dict[str, Any]:
+    """The engine on this GPU: parity, which it must pass, and latency."""
+    if options.weight_stripped:
+        return {"judged": "no: it has no weights until the device puts them in"}
+    check = graphs.check()
+    with Runner(found.trt, built.engine, Cuda()) as runner:
+        verdict = judge_engine(runner, check, options.precision, options.profile)
+    say(f"engine against the fp32 student: {verdict.parity}")
+    if check is None:
+        say("the parity gate was not run: a single ONNX file says nothing of its student; call this on the student")
+    for latency in verdict.latencies:
+        say(f"latency, {latency}")
+    if verdict.missed and not allow_drift:
+        raise UserError(
+            f"the {options.precision} engine misses its bar: {'; '.join(verdict.missed)}; nothing was written "
+            "(--allow-drift writes it all the same, --fp32 stays nearer)"
+        )
+    return verdict.to_dict()
+
+
+def _writer(out: Path, request: Request, graphs: Graphs) -> ArtifactWriter:
+    parents = [] if graphs.bundle is None else [graphs.bundle.folder]
+    return ArtifactWriter(out, KIND, {"command": "export trt", "source": request.source.name}, parents)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); name an ONNX file") from error

@@ -1,0 +1,32 @@
+"""INT8 graphs through TensorRT-RTX, which parses and builds without a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from int8_graphs import crops_of, image_graph, small_source
+
+from export.batch import Profile
+from export.int8.quantise import Typed, quantise
+from export.tensorrt.build import build_engine
+from export.tensorrt.options import BuildOptions
+from reid.errors import UserError
+
+trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed", exc_type=ImportError)
+
+
+@pytest.mark.parametrize("typed", ["fp32", "fp16"])
+def test_it_parses_and_builds(tmp_path: Path, typed: Typed) -> None:
+    source = small_source(tmp_path / "s")
+    model = quantise(image_graph(source), crops_of(source, 4), typed=typed)
+    built = build_engine(trt, model.SerializeToString(), BuildOptions("int8", Profile(1, 4, 8), sms=(86,)))
+    assert built.engine
+    assert built.layers.types()["INT8"]
+
+
+def test_unsigned_activations_are_not_for_tensorrt(tmp_path: Path) -> None:
+    source = small_source(tmp_path / "s")
+    model = quantise(image_graph(source), crops_of(source, 4), activations="uint8")
+    with pytest.raises(UserError):
+        build_engine(trt, model.SerializeToString(), BuildOptions("int8", Profile(1, 4, 8), sms=(86,)))
