@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,28 +17,36 @@ from numpy.typing import NDArray
 from export.batch import DEFAULT, Profile
 from export.bundle.contents import WORKSPACE_MB, contents_of
 from export.bundle.write import write_bundle
+from export.crops import Crops
 from export.data import Images, choose_images
 from export.graph.check import check_graph
 from export.graph.files import save_graph
 from export.graph.image import image_graph
+from export.graph.lower import written_opset
 from export.graph.metadata import describe, set_metadata
-from export.graph.opset import opset_for
+from export.graph.opset import PREFERRED, opset_for
 from export.graph.space import space_id
 from export.graph.text import text_graph
-from export.parity.gate import passing_fp32, passing_half, passing_int8
+from export.int8.quantise import Typed
+from export.parity.bars import bars_of, judge
+from export.parity.gate import compare_crops, passing_fp32, passing_half, passing_int8
 from export.parity.gated import Gated
+from export.parity.measure import Parity
 from export.parity.reference import reference_embeddings
 from export.parity.report import JSON, TEXT, report_dict, report_text
-from export.parity.retrieval import PER_MODALITY, retrieval_task
+from export.parity.retrieval import PER_MODALITY, Retrieval, retrieval_task
 from export.source import Source, open_source
 from export.targets import find_target
 from reid.artifact import ArtifactWriter, write_text
 from reid.cli.options import read_data, spec_of
 from reid.errors import UserError
+from reid.evaluation import format_table
 
 KIND = "onnx"
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 DEFAULT_PRECISIONS = ("fp32", "fp16")
+FP16_SCALES = 19
+"""The opset from which quantisation has scales in fp16."""
 INT8_CPU = "int8-cpu"
 """What --int8 makes beside the graph for TensorRT: the graph for ONNX Runtime on a CPU."""
 CALIBRATION, CHECK = 32, 32
@@ -78,11 +86,11 @@ class Request:
     workspace: int = WORKSPACE_MB
     seed: int = 0
 
-    def chosen_opset(self) -> int:
-        """The greatest that every target's oldest TensorRT reads, at most the default."""
+    def chosen_opset(self, wanted: int = PREFERRED) -> int:
+        """The one that is wanted, or the greatest that every target's oldest TensorRT reads."""
         if self.opset is not None:
             return self.opset
-        return min((opset_for(find_target(name).min_trt) for name in self.targets), default=opset_for(None))
+        return min((opset_for(find_target(name).min_trt, wanted) for name in self.targets), default=wanted)
 
     def told(self) -> dict[str, Any]:
         """For a manifest."""
@@ -90,6 +98,27 @@ class Request:
             "precisions": list(self.precisions), "batch": str(self.profile), "backend": self.backend,
             "allow_drift": self.allow_drift, "seed": self.seed,
         }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OpenVino:
+    """An int8 model for OpenVINO: its .xml, beside its .bin, and what it was found to reach."""
+
+    xml: Path
+    parity: Parity
+    retrieval: Retrieval | None
+    missed: tuple[str, ...]
+
+    def report(self) -> str:
+        """For people."""
+        head = f"== int8 for OpenVINO: {'MISSES ITS BAR' if self.missed else 'passes'} =="
+        tables = [self.parity.rows(), *([self.retrieval.rows()] if self.retrieval else [])]
+        return "\n\n".join(["\n".join([head, *self.missed]), *map(format_table, tables)]) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        retrieval = None if self.retrieval is None else self.retrieval.to_dict()
+        return {"parity": self.parity.to_dict(), "retrieval": retrieval, "missed": list(self.missed)}
 
 
 @dataclass(frozen=True)
@@ -101,7 +130,8 @@ class Exported:
         reference: float32 [n, k], the student's coordinates of `images.check`.
         outcomes: of each graph for images, in the order of the precisions; metadata is set.
         text: the graph of the text student, if there is one.
-        openvino: .xml of an int8 model for CPUs, in a temporary folder; None: not asked for, or not installed.
+        openvino: an int8 model for CPUs; None: not asked for, not installed, or below its bar.
+        graphs: precision -> the outcomes' graphs.
     """
 
     source: Source
@@ -110,13 +140,17 @@ class Exported:
     reference: NDArray[np.float32]
     outcomes: tuple[Gated, ...]
     text: onnx.ModelProto | None
-    openvino: Path | None
-    graphs: dict[str, onnx.ModelProto] = field(default_factory=dict)
+    openvino: OpenVino | None
+    graphs: dict[str, onnx.ModelProto]
 
     def report(self) -> tuple[str, dict[str, Any]]:
         """Of the parity gate, for people and for programs."""
-        about = {"student": self.source.name, "space_id": self.space}
-        return report_text(self.outcomes, self.images.check), report_dict(self.outcomes, self.images.check, **about)
+        about: dict[str, Any] = {"student": self.source.name, "space_id": self.space}
+        text = report_text(self.outcomes, self.images.check)
+        if self.openvino is not None:
+            about["openvino"] = self.openvino.to_dict()
+            text += f"\n{self.openvino.report()}"
+        return text, report_dict(self.outcomes, self.images.check, **about)
 
 
 def export_graphs(student: Path, request: Request, openvino: Path, say: Say) -> Exported:
@@ -171,26 +205,54 @@ class _Maker:
         if precision == "fp32":
             return [passing_fp32(self.fp32, source, check, **self.common)]
         if precision == "int8":
-            return [passing_int8(self.fp32, source, calibration, check, **self.common)]
+            return self._int8()
         dtype: Literal["fp16", "bf16"] = "fp16" if precision == "fp16" else "bf16"
         backend = self.request.backend if precision == "fp16" else "range"
         return [passing_half(self.fp32, source, calibration, check, dtype=dtype, backend=backend, **self.common)]
 
+    def _int8(self) -> list[Gated]:
+        """For TensorRT: the rest in fp16, if its opset has scales in fp16. For CPUs: the rest in fp32."""
+        source, calibration, check = self.source, self.images.calibration, self.images.check
+        typed: Typed = "fp16" if self.request.chosen_opset(FP16_SCALES) >= FP16_SCALES else "fp32"
+        graph, rest = self.fp32, None
+        if typed == "fp16":
+            graph = image_graph(source, opset=FP16_SCALES)
+            rest = passing_half(graph, source, calibration, check, dtype="fp16", **{**self.common, "task": None}).model
+        engine = passing_int8(graph, source, calibration, check, typed=typed, rest=rest, **self.common)
+        cpu = passing_int8(self.fp32, source, calibration, check, activations="uint8", **self.common)
+        return [engine, replace(cpu, precision=INT8_CPU)]
+
     def _described(self, model: onnx.ModelProto, precision: str, *, text: bool = False) -> onnx.ModelProto:
         """With metadata, and checked."""
-        set_metadata(model, describe(self.source, text=text, precision=precision, opset=self.opset))
-        check_graph(model, opset=self.opset, name=f"{self.source.name} in {precision}")
+        opset = written_opset(model)
+        set_metadata(model, describe(self.source, text=text, precision=precision, opset=opset))
+        check_graph(model, opset=opset, name=f"{self.source.name} in {precision}")
         return model
 
-    def _openvino(self) -> Path | None:
-        if find_spec("nncf") is None or find_spec("openvino") is None:
+    def _openvino(self) -> OpenVino | None:
+        """None: not installed, or below the bar; which is said."""
+        if not all(map(find_spec, ("nncf", "openvino"))):
             self.say("no OpenVINO model: OpenVINO and NNCF are not installed (pip install 'reid-distill[openvino]')")
             return None
-        from export.int8.openvino_int8 import openvino_int8
+        from export.int8.openvino_int8 import openvino_int8, run_openvino
 
         self.openvino.parent.mkdir(parents=True, exist_ok=True)
-        xml, _ = openvino_int8(self.fp32, self.images.calibration, self.openvino)
-        return xml
+        xml, weights = openvino_int8(self.fp32, self.images.calibration, self.openvino)
+
+        def embed(crops: Crops) -> NDArray[np.float32]:
+            return run_openvino(xml, crops)
+
+        check, bars = self.images.check, bars_of("int8")
+        parity = compare_crops(reference_embeddings(self.source, check), embed(check), check)
+        retrieval = None if self.task is None else self.task.score(embed)
+        missed = tuple(judge(parity, retrieval, bars))
+        self.say(f"int8 for OpenVINO: {parity}" + (f"; misses its bar: {'; '.join(missed)}" if missed else ""))
+        if missed and not self.request.allow_drift:
+            self.say("the OpenVINO model is left out (--allow-drift writes it all the same)")
+            xml.unlink()
+            weights.unlink()
+            return None
+        return OpenVino(xml, parity, retrieval, missed)
 
 
 def write_onnx(student: Path, out: Path, request: Request, say: Say) -> str:
@@ -225,9 +287,10 @@ def make_bundle(student: Path, out: Path, request: Request, *, key: Path | None 
     with TemporaryDirectory() as temporary:
         made = export_graphs(student, request, Path(temporary) / "student.int8", say)
         text, data = made.report()
+        openvino = made.openvino.xml if made.openvino else None
         contents = contents_of(
             made.source, made.outcomes, space_id=made.space, check=made.images.check, reference=made.reference,
-            graphs=made.graphs, text_graph=made.text, openvino=made.openvino, profile=request.profile,
+            graphs=made.graphs, text_graph=made.text, openvino=openvino, profile=request.profile,
             workspace_mb=request.workspace, targets=request.targets, reports={TEXT: text, JSON: data},
             writer={"command": "export bundle", **request.told()},
         )  # fmt: skip

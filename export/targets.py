@@ -74,7 +74,7 @@ TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         Target("host", "host", "the GPU of this machine"),
-        Target("rtx-turing", "rtx", "RTX 20, T4 (SM 7.5); no fp32 matrix products", (75,)),
+        Target("rtx-turing", "rtx", "RTX 20, T4 (SM 7.5), which TensorRT-RTX has no fp32 matrix products for", (75,)),
         Target("a100", "rtx", "A100 (SM 8.0)", (80,), peak_tflops=312, bandwidth=1555),
         Target("rtx-ampere", "rtx", "RTX 30, A10, A40 (SM 8.6)", (86,)),
         Target("rtx-ada", "rtx", "RTX 40, L4, L40 (SM 8.9)", (89,)),
@@ -84,14 +84,15 @@ TARGETS: dict[str, Target] = {
         _orin("orin-nano-super", "Orin Nano Super 8GB", 16.7, 102),
         _orin("orin-nx", "Orin NX 16GB", 15.0, 102, dla=2),
         _orin("agx-orin", "AGX Orin 64GB", 42.6, 205, dla=2),
-        # Data sheet: 2070 sparse TFLOPS of FP4, so an eighth of it dense in fp16.
+        # Data sheets: Thor 2070 sparse TFLOPS of FP4, so an eighth of it dense in fp16.
         Target(
             "thor", "jetson", "Jetson AGX Thor (SM 11.0)", (110,), (JETPACK_70, JETPACK_72), "10.13",
             peak_tflops=258, bandwidth=273, proof=120,
         ),
+        # Turing is nearer, but not for TensorRT-RTX: it has no fp32 matrix products there, and every head is fp32.
         Target(
             "xavier", "jetson", "Jetson AGX Xavier (SM 7.2), JetPack 5 its last", (72,), (JETPACK_5,), "8.5",
-            dla=2, peak_tflops=11, bandwidth=137, proof=75,
+            dla=2, peak_tflops=11, bandwidth=137, proof=86,
         ),
     )
 }  # fmt: skip

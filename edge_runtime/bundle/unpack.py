@@ -18,7 +18,7 @@ from pathlib import Path
 from edge_runtime.bundle.layout import CHECKSUMS, MANIFEST_BYTES, SIGNATURE
 from edge_runtime.bundle.signature import SIGNATURE_BYTES
 from edge_runtime.bundle.tar import Member, TarReader, decompressed
-from edge_runtime.bundle.verify import UNLISTED, understand
+from edge_runtime.bundle.verify import UNLISTED, checksum_problems, understand
 from reid.artifact import MANIFEST, PARTIAL, Manifest
 from reid.errors import UserError
 
@@ -43,9 +43,11 @@ def unpack(archive: Path, work: Path, key: Path | bytes | None, *, limit: int = 
         tar = TarReader(stream, where)
         manifest_bytes, signature, waiting = _head(tar, where)
         manifest, _ = understand(manifest_bytes, signature, key, where)
-        _refuse_large(manifest, work, where, limit)
         name = archive.name.removesuffix(".zst").removesuffix(".tar")
         folder = work / f"{name}-{hashlib.sha256(manifest_bytes).hexdigest()[:12]}"
+        if folder.is_dir():
+            return folder
+        _refuse_large(manifest, work, where, limit)
         try:
             work.mkdir(parents=True, exist_ok=True)
             with _alone(folder) as partial:
@@ -54,6 +56,8 @@ def unpack(archive: Path, work: Path, key: Path | bytes | None, *, limit: int = 
                     if signature is not None:
                         (partial / SIGNATURE).write_bytes(signature)
                     _extract(tar, waiting, partial, manifest, where)
+                    if problem := next(checksum_problems(partial, manifest), None):
+                        raise UserError(f"{where}: {problem}; copy it again")
                     os.sync()
                     partial.rename(folder)
         except OSError as error:
@@ -123,7 +127,10 @@ def _alone(folder: Path) -> Iterator[Path]:
     partial = folder.with_name(folder.name + PARTIAL)
     while True:
         partial.mkdir(exist_ok=True)
-        lock = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            lock = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue
         fcntl.flock(lock, fcntl.LOCK_EX)
         # Who waited while another finished has locked a folder that has another name now, or none.
         if partial.is_dir() and os.path.samestat(os.fstat(lock), partial.stat()):

@@ -62,15 +62,18 @@ def problems(folder: Path, manifest: Manifest) -> Iterator[str]:
     """What is wrong with a bundle's files, a line each; reads every byte."""
     for name, entry in manifest.files.items():
         path = folder / name
-        if why := _irregular(folder, name):
-            yield f"{name} {why}"
-        elif not path.is_file():
-            yield f"{name} is missing"
-        elif (size := path.stat().st_size) != entry.bytes:
-            yield f"{name} has {size} bytes; expected {entry.bytes}"
-        elif sha256_of(path) != entry.sha256:
-            yield f"{name} has changed since it was written (sha256 differs)"
-    yield from _checksum_problems(folder, manifest)
+        try:
+            if why := _irregular(folder, name):
+                yield f"{name} {why}"
+            elif not path.is_file():
+                yield f"{name} is missing"
+            elif (size := path.stat().st_size) != entry.bytes:
+                yield f"{name} has {size} bytes; expected {entry.bytes}"
+            elif sha256_of(path) != entry.sha256:
+                yield f"{name} has changed since it was written (sha256 differs)"
+        except OSError as error:
+            yield f"{name} cannot be read ({error.strerror})"
+    yield from checksum_problems(folder, manifest)
 
 
 def unlisted(folder: Path, manifest: Manifest) -> tuple[str, ...]:
@@ -89,8 +92,8 @@ def checksums(manifest_sha256: str, manifest: Manifest, signature: bytes | None)
     return "".join(f"{rows[name]}  {name}\n" for name in sorted(rows))
 
 
-def _checksum_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """Without a signature this is what notices that the manifest itself was damaged."""
+def checksum_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """What is wrong with `SHA256SUMS`: without a signature it is what notices that the manifest itself was damaged."""
     if (why := _irregular(folder, CHECKSUMS)) or not (folder / CHECKSUMS).is_file():
         yield f"{CHECKSUMS} {why or 'is missing'}"
         return
@@ -101,7 +104,7 @@ def _checksum_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
     if found == expected.encode():
         return
     there = set(found.split(b"\n"))
-    lines = [line for line in expected.splitlines() if line.encode() not in there]
+    lines = [line for line in expected.split("\n") if line and line.encode() not in there]
     odd = lines[0].split("  ", 1)[1] if len(lines) == 1 else ""
     if odd in (MANIFEST, SIGNATURE):
         yield f"{odd} or {CHECKSUMS} has changed since it was written (they disagree)"

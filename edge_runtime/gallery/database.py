@@ -26,7 +26,10 @@ _ADVICE = (
     ("full", "the disk or its quota is full and nothing was written; make room, then go on"),
     ("readonly", "it cannot be written; the file, its folder or its disk is read-only"),
     ("read-only", "it cannot be written; the file, its folder or its disk is read-only"),
-    ("unable to open", "it cannot be opened; is the folder there, may this user write in it, or is its disk read-only?"),
+    (
+        "unable to open",
+        "it cannot be opened; is the folder there, may you write in it, is its disk read-only?",
+    ),
     ("disk i/o", "the disk refused to read or write it; nothing was written; is it full or failing?"),
     ("malformed", "the file is damaged; `edge verify` names what is, a backup brings it back"),
     ("not a database", "the file is not a gallery, or its beginning is damaged; choose another or use a backup"),
@@ -139,22 +142,23 @@ class Database:
         """
         if self.read_only:
             raise UserError(f"{self.path}: was opened to be read only; open it for writing")
-        with self._transaction("BEGIN IMMEDIATE"):
+        with self._transaction("BEGIN IMMEDIATE", "COMMIT"):
             yield
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """A transaction that sees one state of the file, whatever others write meanwhile."""
-        with self._transaction("BEGIN"):
+        # There is nothing to commit, and a commit fails after a page that could not be read.
+        with self._transaction("BEGIN", "ROLLBACK"):
             yield
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[None]:
+    def _transaction(self, begin: str, end: str) -> Iterator[None]:
         with self.lock, self.told():
             self._connection.execute(begin)
             try:
                 yield
-                self._connection.execute("COMMIT")
+                self._connection.execute(end)
             except BaseException:
                 # A full disk may have rolled back already.
                 if self._connection.in_transaction:

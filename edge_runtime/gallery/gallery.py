@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -421,6 +422,10 @@ class Gallery:
             store.delete(self._database, ids)
 
     def _forget(self, deleted: bool) -> None:
-        """Write the log back, which still has what was deleted. A reader may be in the way; then it is done later."""
+        """Write the log back, which still has what was deleted.
+
+        Where a reader or the disk is in the way it is done later, and the deletion is as durable as without.
+        """
         if deleted:
-            self._database.one("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(UserError):
+                self._database.one("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -70,11 +70,8 @@ class Index:
                 scores, places = self._scan.top(table, queries, k, mask)
             else:
                 scores, places = centred_top(table, queries, k, mask, *centre)
-            hits = [table.hits(p, s) for p, s in zip(places, scores, strict=True)]
-            if not vectors:
-                return hits, []
-            lie = [table.places(np.array([hit.row_id for hit in some], np.int64)) for some in hits]
-            return hits, [table.vectors[at] for at in lie]
+            ranked = [table.ranked(p, s) for p, s in zip(places, scores, strict=True)]
+            return [table.hits(*each) for each in ranked], [table.vectors[p] for p, _ in ranked] if vectors else []
 
     def means(self) -> dict[Modality, Floats]:
         """[dim] mean embedding of each modality."""
@@ -138,16 +135,16 @@ class Index:
     def _follow(self, seq: int) -> None:
         """What changed after `seq`."""
         gone = self._database.all("SELECT id FROM tombstone WHERE seq > ?", [seq])
-        places = self._table.places(np.array([i for (i,) in gone], np.int64))
+        places = self._table.places(np.array([i for (i,) in gone], np.int64)) if gone else np.empty(0, np.int64)
         if (places >= 0).any():
             self._scan.moved(self._table, self._table.remove(places[places >= 0]))
         self.damaged.difference_update(i for (i,) in gone)
         changed = self._database.all(f"{_COLUMNS} WHERE seq > ? ORDER BY id", [seq])
-        places = self._table.places(np.array([row[0] for row in changed], np.int64))
-        old = [row for row, place in zip(changed, places, strict=True) if place >= 0]
+        old = [row for row in changed if row[0] <= self._table.highest and row[0] not in self.damaged]
         if old:
-            self._table.describe(places[places >= 0], *zip(*[row[3:] for row in old], strict=True))
-        new = [row for row, place in zip(changed, places, strict=True) if place < 0 and row[0] not in self.damaged]
+            places = self._table.places(np.array([row[0] for row in old], np.int64))
+            self._table.describe(places, *zip(*[row[3:] for row in old], strict=True))
+        new = [row for row in changed if row[0] > self._table.highest and row[0] not in self.damaged]
         self._append(iter([new] if new else []), whole=False)
 
     def _append(self, chunks: Iterable[list[Any]], *, whole: bool) -> None:

@@ -61,10 +61,11 @@ class Table:
     Attributes:
         rows: n.
         dim: k.
+        highest: the highest id that was ever added.
     """
 
     def __init__(self, dim: int, room: int = 0) -> None:
-        self.dim, self.rows = dim, 0
+        self.dim, self.rows, self.highest = dim, 0, 0
         self.persons, self.cameras = Names(), Names()
         self._vectors = np.empty((room, dim), np.float32)
         self._columns: dict[str, NDArray[Any]] = {
@@ -114,7 +115,7 @@ class Table:
         where = slice(start, stop)
         self._columns["id"][where] = ids
         self._columns["time"][where] = time
-        self.rows = stop
+        self.rows, self.highest = stop, max(self.highest, int(ids.max()))
         self.describe(np.arange(start, stop), persons, cameras, modalities)
         self._order = None
         return where
@@ -162,16 +163,18 @@ class Table:
             found = _and(found, (person >= 0) == where.known)
         return found
 
-    def hits(self, places: Ints, scores: Floats) -> list[Hit]:
-        """What lies at these places, best first, of equal ones the lower id first; negative places are passed over."""
+    def ranked(self, places: Ints, scores: Floats) -> tuple[Ints, Floats]:
+        """Places and scores [m] best first, of equal ones the lower id first; negative places are left out."""
         places, scores = places[places >= 0], scores[places >= 0]
-        ids = self.column("id")[places]
-        order = np.lexsort((ids, -scores))
-        chosen = places[order]
-        columns = [self.column(n)[chosen].tolist() for n in ("person", "camera", "modality", "time")]
+        order = np.lexsort((self.column("id")[places], -scores))
+        return places[order], scores[order]
+
+    def hits(self, places: Ints, scores: Floats) -> list[Hit]:
+        """What lies at these places."""
+        columns = [self.column(name)[places].tolist() for name in ("id", "person", "camera", "modality", "time")]
         return [
             Hit(i, s, self.persons.name(p), self.cameras.name(c), MODALITIES[m], t)
-            for i, s, p, c, m, t in zip(ids[order].tolist(), scores[order].tolist(), *columns, strict=True)
+            for s, i, p, c, m, t in zip(scores.tolist(), *columns, strict=True)
         ]
 
     def _reserve(self, rows: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,16 @@ def expired(database: Database, keep_days: float | None, max_rows: int | None, n
     for name, value in (("--keep-days", keep_days), ("--max-rows", max_rows)):
         if value is not None and not value >= 0:
             raise UserError(f"{name} {value}: expected 0 or more")
-    affected = store.matching(database, where)
-    old: set[int] = set()
+    old: list[int] = []
     if keep_days is not None:
-        old = set(store.matching(database, Filter(until=now - keep_days * DAY))).intersection(affected)
-    left = [i for i in affected if i not in old]
-    many = [] if max_rows is None else left[: max(0, len(left) - max_rows)]
-    return sorted([*old, *many])
+        oldest = now - keep_days * DAY
+        until = oldest if where.until is None else min(oldest, where.until)
+        old = store.matching(database, replace(where, until=until))
+    if max_rows is None:
+        return old
+    gone = set(old)
+    left = [i for i in store.matching(database, where) if i not in gone]
+    return sorted([*old, *left[: max(0, len(left) - max_rows)]])
 
 
 def verify(database: Database) -> list[str]:
@@ -129,18 +133,29 @@ def _rows(database: Database) -> tuple[dict[int, tuple[object, object]], list[st
 
 
 def _each(database: Database, sql: str, problems: list[str]) -> Iterator[tuple[Any, ...]]:
-    """Rows by ascending id, page by page; where a page cannot be read, row by row through the index of changes."""
+    """Rows by ascending id; where a page cannot be read, row by row by the ids that the index of changes has."""
     last = 0
-    while True:
+    try:
+        while rows := database.all(sql, [last]):
+            yield from rows
+            last = rows[-1][0]
+        return
+    except UserError as error:
+        problems.append(str(error))
+    try:
+        ids = sorted(i for (i,) in database.all("SELECT id FROM row INDEXED BY row_seq WHERE seq > 0") if i > last)
+    except UserError as error:
+        problems.append(str(error))
+        return
+    for row_id in ids:
         try:
-            rows = database.all(sql, [last])
-        except UserError as error:
-            problems.append(str(error))
-            return
-        if not rows:
-            return
-        yield from rows
-        last = rows[-1][0]
+            found = database.one(f"SELECT {store.STORED} FROM row WHERE id = ?", [row_id])
+        except UserError:
+            found = None
+        if found is None:
+            problems.append(f"row {row_id}: cannot be read")
+        else:
+            yield found
 
 
 def _blobs(database: Database, ids: dict[int, tuple[object, object]]) -> list[str]:

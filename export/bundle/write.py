@@ -42,6 +42,8 @@ from reid.similarity import normalise
 from reid.subspace import FILE as SUBSPACE
 
 NEAREST = 10
+_PACKED = ".archive"
+"""Inside the partial folder: what a killed writer leaves is in one place, which the next one clears."""
 _STRONG = (10, 0)
 """The first TensorRT of a Jetson that builds in the types of the graph."""
 TOKENIZER = f"{TEXT}/tokenizer.json"
@@ -156,15 +158,14 @@ class _BundleWriter(ArtifactWriter):
             (self.path / SIGNATURE).write_bytes(signature)
         text = checksums(sha256_of(self.path / MANIFEST), read_manifest(self.path), signature)
         (self.path / CHECKSUMS).write_text(text, encoding="utf-8")
+        if self._packed:
+            pack(self.path, self.path / _PACKED, compressed=self.out.name.endswith(".zst"))
 
     def _place(self) -> None:
-        if not self._packed:
+        if self._packed:
+            (self.path / _PACKED).replace(self.out)
+        else:
             super()._place()
-            return
-        # Inside the partial folder: what a killed writer leaves is in one place, which the next one clears.
-        archive = self.path / ".archive"
-        pack(self.path, archive, compressed=self.out.name.endswith(".zst"))
-        archive.replace(self.out)
 
 
 def _write_models(folder: Path, contents: BundleContents) -> None:

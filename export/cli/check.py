@@ -11,7 +11,9 @@ import click
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path), help="A public key (PEM) that must have signed it.")
 @click.option("--data", help="KIND:ROOT or a path: check the precisions on these images, too.")
-@click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of the data set's loader.")
+@click.option(
+    "--data-set", "settings", multiple=True, metavar="OPTION=VALUE", help="An option of the data set's loader."
+)
 def check_command(bundle: Path, key: Path | None, data: str | None, settings: tuple[str, ...]) -> None:
     """Check a bundle (a folder, a .tar.zst or a .tar).
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
+
+from export.cli.options import batch_option, image_options, student_or_newest
+
+
+def _with_image_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(image_options):
+        command = option(command)
+    return command
 
 
 @click.command("trt")
@@ -14,7 +24,7 @@ import click
 @click.option("--int8", "precision", flag_value="int8", help="Quantised; needs images to calibrate on.")
 @click.option("--fp32", "precision", flag_value="fp32", help="As the student was trained.")
 @click.option("--target", default="host", show_default=True, help="host, rtx-ampere, orin-nano, ... (see below).")
-@click.option("--batch", default="1,8,16", show_default=True, help="MIN,OPT,MAX crops at once.")
+@batch_option
 @click.option("--tokens", help="MIN,OPT,MAX tokens of a sentence, for an ONNX file of the text student.")
 @click.option("--workspace", type=click.IntRange(1), help="MiB for a layer's scratch. Default: TensorRT's choice.")
 @click.option("--level", type=click.IntRange(0, 5), help="How long to search for fast kernels. Default: TensorRT's, 3.")
@@ -26,7 +36,7 @@ import click
 @click.option("--trt", "module", type=click.Choice(["tensorrt", "tensorrt-rtx"]), help="Default: whichever fits.")
 @click.option("--out", type=click.Path(path_type=Path), help="Default: runs/engine/NAME-TARGET-PRECISION.")
 @click.option("--keep-proof", type=click.Path(path_type=Path), help="Keep an engine that only proves the graph here.")
-@click.option("--allow-drift", is_flag=True, help="Write an engine that misses its parity bar, too.")
+@_with_image_options
 def trt_command(
     source: Path | None,
     precision: str,
@@ -43,7 +53,7 @@ def trt_command(
     module: str | None,
     out: Path | None,
     keep_proof: Path | None,
-    allow_drift: bool,
+    **images: Any,
 ) -> None:
     """Build a TensorRT engine, where the target's engines can be built here.
 
@@ -61,24 +71,20 @@ def trt_command(
     export trt runs/onnx/student.fp16.onnx --target orin-nano
     """
     from export.batch import parse_batch
+    from export.pipeline import Request
     from export.targets import find_target
-    from export.tensorrt.make import Request, make_engine
+    from export.tensorrt.make import EngineRequest, make_engine
     from export.tensorrt.modules import look_around
     from export.tensorrt.options import BuildOptions
-    from reid.artifact import newest
-    from student.checkpoint import KIND
 
     options = BuildOptions(
-        precision, parse_batch(batch), parse_batch(tokens, "--tokens") if tokens else None, workspace, level, version_compatible,
-        weight_stripped, hardware_compatible, timing_cache, dla,
+        precision, parse_batch(batch), parse_batch(tokens, "--tokens") if tokens else None, workspace, level,
+        version_compatible, weight_stripped, hardware_compatible, timing_cache, dla,
     )  # fmt: skip
-    aim = find_target(target)
-    if source is None:
-        source = newest(KIND, Path("runs"))
-        click.echo(f"taking the newest student, {source}", err=True)
-    request = Request(source, aim, options, out, keep_proof, allow_drift)
+    aim, host = find_target(target), look_around(module)
+    request = EngineRequest(student_or_newest(source), aim, options, Request(**images), out, keep_proof)
     try:
-        made = make_engine(request, look_around(module), lambda line: click.echo(line, err=True))
+        made = make_engine(request, host, lambda line: click.echo(line, err=True))
     except KeyboardInterrupt:
         raise click.Abort from None
     click.echo(str(made))

@@ -54,11 +54,8 @@ def _lowered(node: onnx.NodeProto, written: int, opset: int, weights: _Weights) 
         return [node]
     rewrite = _REWRITES.get(node.op_type)
     found = rewrite(node, weights) if rewrite else []
-    # What is written in place of a node has to be the same in both: it is read by the lower one only.
     if not found or any(_since(part.op_type, opset) == 0 for part in found):
-        raise UserError(
-            f"{node.name}: opset {opset} has no {node.op_type} like that of opset {written}; take {written}"
-        )
+        raise UserError(f"{node.name}: opset {opset} has no such {node.op_type}; take opset {written}")
     return found
 
 

@@ -73,6 +73,8 @@ def input_ranges(model: ModelProto, layers: Sequence[Layer], crops: Crops, *, th
         ValueError: an activation is not finite.
     """
     tensors = list(dict.fromkeys(layer.tensor for layer in layers))
+    if not tensors:
+        return {}
     measuring = ModelProto()
     measuring.CopyFrom(model)
     del measuring.graph.output[:]

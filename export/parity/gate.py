@@ -20,12 +20,15 @@ from export.parity.bars import Bars, bars_of, judge, unmeasured
 from export.parity.floor import with_rounded_weights
 from export.parity.gated import MB, BelowTheBarError, Gated, Step
 from export.parity.measure import Parity, compare
+from export.parity.mend import mended, nodes_in_fp32
 from export.parity.reference import reference_embeddings
 from export.parity.retrieval import Retrieval, RetrievalTask
+from export.precision.departs import first_departure
+from export.precision.fp16 import LIMIT, range_guided
 from export.precision.numbers import Dtype
+from export.precision.ranges import activation_ranges
 from export.precision.sizes import weight_bytes
 from export.precision.typed import TypedEvaluator
-from export.precision.wiring import element_types, inferred
 from export.session import open_session, run_crops
 from export.source import Source
 from reid.errors import UserError
@@ -234,17 +237,15 @@ def compare_crops(reference: NDArray[np.float32], found: NDArray[np.float32], cr
 
 def departing(model: onnx.ModelProto, fp32: onnx.ModelProto, crops: Crops) -> str:
     """The first tensor that departs from the fp32 graph's, in words; "" if none does by itself."""
-    from export.precision.departs import first_departure
-
     found = first_departure(model, fp32, crops)
     return "" if found is None else f"{found}; crop {found.crop + 1} is {crops.samples[found.crop].sample_id}"
 
 
 def weighted(model: onnx.ModelProto) -> list[str]:
-    """Names of the layers with weights that int8 may be for."""
-    from export.int8.layers import weighted_layers
+    """Names of the layers that int8 is for."""
+    from export.int8.layers import chosen_layers
 
-    return [layer.node for layer in weighted_layers(model)]
+    return [layer.node for layer in chosen_layers(model)]
 
 
 def unquantised(model: onnx.ModelProto, fp32: onnx.ModelProto) -> tuple[str, ...]:
@@ -264,40 +265,45 @@ def _gate(
 
 
 def _by_range(fp32: onnx.ModelProto, calibration: Crops, dtype: Dtype, threads: int) -> Iterator[Attempt]:
-    """Graphs that keep ever more in fp32, each with another set of nodes than the one before."""
-    from export.precision.fp16 import LIMIT, range_guided
-    from export.precision.ranges import activation_ranges
-
+    """The default limit's graph; then what leads to the tensors that depart is kept, too; then limits are halved."""
     ranges = activation_ranges(fp32, calibration, threads=threads)
-    limit, before = LIMIT, None
+    half = range_guided(fp32, ranges, LIMIT, dtype=dtype)
+    yield Attempt(_above(LIMIT), half.model, half.kept)
+    few = calibration.take(_spread(calibration))
+    for node, model, kept in mended(fp32, half.model, half.kept, few, dtype, threads=threads):
+        if weight_bytes(model) > _NO_GAIN * weight_bytes(fp32):
+            break
+        yield Attempt(f"{_above(LIMIT)}, and up to {node}", model, kept)
+    limit, before = LIMIT / 2, half.kept
     while limit >= _LEAST:
         half = range_guided(fp32, ranges, limit, dtype=dtype)
         if half.kept != before:
-            yield Attempt(f"activations above {limit:g} in fp32", half.model, half.kept)
+            yield Attempt(_above(limit), half.model, half.kept)
         limit, before = limit / 2, half.kept
+
+
+def _above(limit: float) -> str:
+    return f"activations above {limit:g} in fp32"
+
+
+def _spread(crops: Crops) -> list[int]:
+    """Places of a few crops, of one modality after the other."""
+    of_modality = [np.flatnonzero(crops.codes == code).tolist() for code in np.unique(crops.codes)]
+    turns = [rows[turn] for turn in range(_FEW) for rows in of_modality if turn < len(rows)]
+    return turns[: max(_FEW, len(of_modality))]
 
 
 def _by_autocast(fp32: onnx.ModelProto, calibration: Crops, dtype: Dtype, threads: int) -> Iterator[Attempt]:
     """The same by Model Optimizer, which takes longer: with fewer limits."""
     from export.precision.autocast import autocast
-    from export.precision.fp16 import LIMIT
 
     limit, before = LIMIT, None
     while limit >= _LEAST:
         model = autocast(fp32, calibration, limit=limit, dtype=dtype)
-        kept = _still_fp32(model, fp32)
+        kept = nodes_in_fp32(model, fp32)
         if kept != before:
             yield Attempt(f"AutoCast with activations above {limit:g} in fp32", model, kept)
         limit, before = limit / 8, kept
-
-
-def _still_fp32(model: onnx.ModelProto, fp32: onnx.ModelProto) -> tuple[str, ...]:
-    """Names of the nodes of the fp32 graph that make fp32 in another one, too."""
-    types = element_types(inferred(model))
-    made = {
-        node.name for node in model.graph.node if node.output and types.get(node.output[0]) == onnx.TensorProto.FLOAT
-    }
-    return tuple(node.name for node in fp32.graph.node if node.name in made)
 
 
 def _floor(gate: Gate, first: Attempt) -> str:

@@ -23,7 +23,8 @@ from reid.errors import UserError
 
 _INSTALL = (
     "pip install --no-deps nvidia-modelopt, and what it imports: pip install --no-deps onnx-graphsurgeon onnxslim "
-    "polygraphy pulp omegaconf lief nvidia-ml-py; or leave --precision-backend at its default"
+    "polygraphy pulp omegaconf antlr4-python3-runtime==4.9.3 lief nvidia-ml-py; "
+    "or leave --precision-backend at its default"
 )
 
 

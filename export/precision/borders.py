@@ -28,23 +28,19 @@ def first_nodes(model: ModelProto) -> set[str]:
 
 
 def head_nodes(model: ModelProto) -> set[str]:
-    """Names of the nodes from the last normalisation, or from the last but one weights, to the outputs."""
+    """Names of the nodes from the last normalisation, or behind the last but one weights, to each output."""
     making = producers(model.graph)
     constants = {t.name for t in model.graph.initializer if t.data_type == TensorProto.FLOAT}
     found: set[str] = set()
-    weighted = 0
-    front = [making[value.name] for value in model.graph.output if value.name in making]
+    front = [(making[value.name], 0) for value in model.graph.output if value.name in making]
     while front:
-        node = front.pop(0)
-        if node.name in found:
+        node, passed = front.pop(0)
+        passed += node.op_type in WEIGHTED and not constants.isdisjoint(node.input)
+        if node.name in found or passed > 1:
             continue
-        if node.op_type in WEIGHTED and any(name in constants for name in node.input):
-            weighted += 1
-            if weighted > 1:
-                continue
         found.add(node.name)
         if node.op_type != "LayerNormalization":
-            front += [making[name] for name in node.input if name in making]
+            front += [(making[name], passed) for name in node.input if name in making]
     return found
 
 

@@ -100,7 +100,7 @@ class Halving:
         return tuple(name for name, node in self._nodes.items() if name in chosen and _is_float(node, self._types))
 
     def convert(self, wide: Collection[str]) -> ModelProto:
-        """The typed graph in which exactly these compute in float32."""
+        """The typed graph in which exactly these, found by `wide`, compute in float32."""
         return inferred(_Conversion(self.model, frozenset(wide), self.half).graph())
 
     def _require(self) -> dict[str, Kept]:
@@ -127,7 +127,7 @@ class _Conversion:
     """Rewrites a graph whose types are inferred.
 
     Args:
-        wide: names of nodes in float32.
+        wide: names of nodes in float32, those that make the outputs among them.
         half: the type of the others.
     """
 
@@ -145,12 +145,9 @@ class _Conversion:
             for place, name in enumerate(node.input):
                 if self._types.get(name) == FLOAT:
                     self._asked.setdefault(name, set()).add(self._read_type(node, place))
-        for value in model.graph.output:
-            self._asked.setdefault(value.name, set()).add(FLOAT)
 
     def graph(self) -> ModelProto:
         """The typed graph, types of inner tensors not declared yet."""
-        outputs = {value.name for value in self._model.graph.output}
         nodes: list[NodeProto] = []
         for value in self._model.graph.input:
             nodes += self._casts(value.name)
@@ -160,11 +157,9 @@ class _Conversion:
             typed.input[:] = [self._reads(node, place, name) for place, name in enumerate(node.input)]
             if self._computes_half(node):
                 self._retype(typed)
-            # An output of the graph keeps its name for the float32 that is put out.
-            typed.output[:] = [self._other(name) if self._swapped(name, outputs) else name for name in node.output]
             nodes.append(typed)
             for name in node.output:
-                nodes += self._widened(name) if self._swapped(name, outputs) else self._casts(name)
+                nodes += self._casts(name)
         converted = ModelProto()
         converted.CopyFrom(self._model)
         for field, values in (("node", nodes), ("initializer", self._initializers()), ("value_info", [])):
@@ -194,17 +189,11 @@ class _Conversion:
         wanted = self._read_type(node, place)
         if name in self._weights:
             return self._other(name) if wanted != FLOAT and FLOAT in self._asked[name] else name
-        if name in self._half_made and any(name == value.name for value in self._model.graph.output):
-            return name if wanted == FLOAT else self._other(name)
         return name if wanted == self._made_type(name) else self._other(name)
-
-    def _swapped(self, name: str, outputs: Collection[str]) -> bool:
-        return name in outputs and name in self._half_made
 
     def _other(self, name: str) -> str:
         """Name of the same tensor in the type of which it is not made; weights are made float32."""
-        made_half = name in self._half_made and not any(name == value.name for value in self._model.graph.output)
-        return f"{name}.{'fp32' if made_half else self._half.name}"
+        return f"{name}.{'fp32' if name in self._half_made else self._half.name}"
 
     def _casts(self, name: str) -> list[NodeProto]:
         made = self._made_type(name)
@@ -212,9 +201,6 @@ class _Conversion:
             helper.make_node("Cast", [name], [self._other(name)], f"{self._other(name)}/cast", to=code)
             for code in sorted(self._asked.get(name, set()) - {made})
         ]
-
-    def _widened(self, name: str) -> list[NodeProto]:
-        return [helper.make_node("Cast", [self._other(name)], [name], f"{name}.fp32/cast", to=FLOAT)]
 
     def _retype(self, node: NodeProto) -> None:
         """Attributes of a node that makes 16 bits now."""

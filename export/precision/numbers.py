@@ -45,7 +45,7 @@ class HalfType:
 
     def encode(self, name: str, values: Floats) -> TensorProto:
         """A tensor of this type."""
-        rounded = self.round(np.ascontiguousarray(values, dtype=np.float32))
+        rounded = self.round(np.asarray(values, np.float32, order="C"))
         if self.name == "fp16":
             raw = rounded.astype(np.float16).tobytes()
         else:
@@ -73,4 +73,4 @@ def float_values(tensor: TensorProto) -> Floats:
 
 def float_tensor(name: str, values: Floats) -> TensorProto:
     """A float32 tensor."""
-    return numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
+    return numpy_helper.from_array(np.asarray(values, np.float32, order="C"), name)

@@ -120,7 +120,7 @@ def _failure(trt: Any, messages: Messages) -> str:
     if "memory" in low or "workspace" in low:
         hint = "lower --workspace or the greatest --batch, or close other programs"
     elif "fp32 gemm is not supported" in low:
-        hint = "this chip multiplies no fp32 matrices: choose --fp16, or another --target"
+        hint = "it has no fp32 matrix products for this chip, and every precision keeps some: take another --target"
     elif "libnvinfer_lean" in low:
         hint = "the lean runtime is not installed: leave --version-compatible out"
     else:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.contents import Bundle
 from edge_runtime.bundle.layout import KIND as BUNDLE
 from edge_runtime.bundle.open import open_bundle
-from export.batch import Profile
+from export.pipeline import Request as Wanted
+from export.pipeline import make_bundle
 from export.session import MODALITY, PIXELS
-from export.targets import Target
 from reid.artifact import read_manifest
 from reid.errors import UserError
 from student.checkpoint import KIND as STUDENT
@@ -73,29 +73,37 @@ class Graphs:
         return Check({PIXELS: pixels, MODALITY: found.codes}, found.reference, found.modalities)
 
 
-def graphs_of(
-    source: Path, precisions: tuple[str, ...], target: Target, batch: Profile, out: Path | None, say: Say
-) -> Graphs:
+def graphs_of(source: Path, wanted: Wanted, out: Path | None, say: Say) -> Graphs:
     """The graphs at `source`; a student is made into a bundle first.
 
     Args:
-        source: an ONNX file, a bundle's folder or a student's. precisions: that are wanted.
-        target: that the bundle's recipe is for. batch: sizes. out: where a bundle is made. say: takes progress.
+        source: an ONNX file, a bundle's folder or archive, or a student's folder.
+        wanted: precisions, target and batch; and how a student becomes graphs.
+        out: where a student's bundle is made; None: under ./runs. say: takes progress.
 
     Raises:
-        UserError: it is none of the three; what it is instead is said.
+        UserError: it is none of them; what it is instead is said.
     """
     if not source.exists():
         raise UserError(f"{source}: is not there; name a student's folder, a bundle's, or an ONNX file")
     if source.suffix == ".onnx":
         name, _, rest = source.stem.rpartition(".")
-        return Graphs(name or rest, dict.fromkeys(precisions, source), None)
+        return Graphs(name or rest, dict.fromkeys(wanted.precisions, source), None)
     if source.is_dir() and read_manifest(source).kind == STUDENT:
-        from export.pipeline import bundle_for
-
-        source = bundle_for(source, precisions, target.name, batch, out, say)
+        source = _bundle_of(source, wanted, out, say)
     elif source.is_dir() and (kind := read_manifest(source).kind) != BUNDLE:
         raise UserError(f"{source}: is an artifact of kind '{kind}'; expected '{STUDENT}', '{BUNDLE}' or an ONNX file")
     bundle = open_bundle(source)
     there = {precision: bundle.file(bundle.graph(precision).path) for precision in bundle.precisions}
     return Graphs("student", there, bundle)
+
+
+def _bundle_of(student: Path, wanted: Wanted, out: Path | None, say: Say) -> Path:
+    name = "-".join([student.resolve().name, *(wanted.targets or ["host"])])
+    place = out or Path("runs/bundle") / name
+    # It takes minutes to make: a name that is taken is refused now.
+    if place.exists():
+        raise UserError(f"{place}: already exists; build from it (export trt {place}), or remove it first")
+    make_bundle(student, place, wanted, say=say)
+    say(f"bundle: {place}")
+    return place

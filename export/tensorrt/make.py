@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.cuda import Cuda
+from export.pipeline import Request as Wanted
 from export.targets import Target
 from export.tensorrt.artifact import KIND, EngineOf, write_engine
 from export.tensorrt.build import Built, build_engine
@@ -25,25 +26,25 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class EngineRequest:
     """What `export trt` was asked for.
 
     Attributes:
         source: a student, a bundle or an ONNX file. target: that it is for. options: of the build.
+        wanted: how a student becomes graphs; precisions, target and batch are filled in.
         out: folder of the engine, or for a Jetson and a student of the bundle; None: under ./runs.
         keep_proof: folder to keep the proof's engine in; None: it is thrown away.
-        allow_drift: write an engine that misses its bars, too.
     """
 
     source: Path
     target: Target
     options: BuildOptions
+    wanted: Wanted = field(default_factory=Wanted)
     out: Path | None = None
     keep_proof: Path | None = None
-    allow_drift: bool = False
 
 
-def make_engine(request: Request, host: Host, say: Say) -> Path:
+def make_engine(request: EngineRequest, host: Host, say: Say) -> Path:
     """Do what can be done for the target here, and say what that is.
 
     Returns:
@@ -60,10 +61,7 @@ def make_engine(request: Request, host: Host, say: Say) -> Path:
         say(plan.why)
     if plan.action == "build" and request.out is not None and request.out.exists():
         raise UserError(f"{request.out}: already exists; choose another name or remove it first")
-    graphs = graphs_of(
-        request.source, _precisions(plan, request.options), target, request.options.profile,
-        None if plan.action == "build" else request.out, say,
-    )  # fmt: skip
+    graphs = graphs_of(request.source, _wanted(plan, request), None if plan.action == "build" else request.out, say)
     if plan.action == "none" or plan.found is None:
         return _without_engine(graphs, request, plan, say)
     sms = plan.sms or host.gpus[:1]
@@ -75,7 +73,7 @@ def make_engine(request: Request, host: Host, say: Say) -> Path:
     return _build(graphs, request, plan.found, options, sms, say)
 
 
-def _refuse_impossible(request: Request) -> None:
+def _refuse_impossible(request: EngineRequest) -> None:
     target, dla = request.target, request.options.dla
     if dla is not None and target.kind != "host" and dla >= target.dla:
         has = f"{target.dla}" if target.dla else "none"
@@ -84,13 +82,20 @@ def _refuse_impossible(request: Request) -> None:
         raise UserError(f"--dla: computes in fp16 and int8 only, found --{request.options.precision}")
 
 
-def _precisions(plan: Plan, options: BuildOptions) -> tuple[str, ...]:
+def _wanted(plan: Plan, request: EngineRequest) -> Wanted:
     """The graphs that are needed: the one that was asked for, and the one that this TensorRT has to be given."""
+    options, jetson = request.options, request.target.kind == "jetson"
     needed = [options.precision, *([graph_precision(plan.found.trt, options)] if plan.found else [])]
-    return tuple(dict.fromkeys(needed))
+    if jetson and request.target.min_trt is not None and request.target.min_trt.startswith("8."):
+        # Its TensorRT 8 takes no types from a graph, but the fp32 graph and flags.
+        needed.append("fp32")
+    return replace(
+        request.wanted, precisions=tuple(dict.fromkeys(needed)), targets=(request.target.name,) if jetson else (),
+        profile=options.profile, workspace=options.workspace or request.wanted.workspace,
+    )  # fmt: skip
 
 
-def _without_engine(graphs: Graphs, request: Request, plan: Plan, say: Say) -> Path:
+def _without_engine(graphs: Graphs, request: EngineRequest, plan: Plan, say: Say) -> Path:
     """A Jetson builds its own engine from a bundle; anything else was asked for an engine, which there is none of."""
     if graphs.bundle is not None and request.target.kind == "jetson":
         say(f"not proved to parse or build: {plan.why}")
@@ -99,7 +104,7 @@ def _without_engine(graphs: Graphs, request: Request, plan: Plan, say: Say) -> P
     raise UserError(f"no engine was made: {plan.why}{there}")
 
 
-def _prove(graphs: Graphs, request: Request, found: Found, options: BuildOptions, say: Say) -> Path:
+def _prove(graphs: Graphs, request: EngineRequest, found: Found, options: BuildOptions, say: Say) -> Path:
     """Build for another chip, and throw the engine away unless it is to be kept."""
     graph = graphs.file(graph_precision(found.trt, options))
     of = EngineOf(_sha256(graph), f"proof for {request.target.name}", options.sms)
@@ -118,17 +123,18 @@ def _prove(graphs: Graphs, request: Request, found: Found, options: BuildOptions
 
 
 def _build(
-    graphs: Graphs, request: Request, found: Found, options: BuildOptions, sms: tuple[int, ...], say: Say
+    graphs: Graphs, request: EngineRequest, found: Found, options: BuildOptions, sms: tuple[int, ...], say: Say
 ) -> Path:
     precision = options.precision
     graph = graphs.file(graph_precision(found.trt, options))
-    out = request.out or Path("runs/engine") / f"{graphs.name}-{request.target.name}-{precision}"
+    name = graphs.name if graphs.bundle is None else request.source.resolve().name.partition(".tar")[0]
+    out = request.out or Path("runs/engine") / f"{name}-{request.target.name}-{precision}"
     of = EngineOf(_sha256(graph), request.target.name, sms, jetson_linux())
     # It is opened before the build, which takes minutes: a name that is taken is refused now, and what is interrupted
     # leaves nothing.
     with _writer(out, request, graphs) as artifact:
         built = _built(found, graph, options, say)
-        more = _judged(built, graphs, found, options, request.allow_drift, say) if options.inspect else {}
+        more = _judged(built, graphs, found, options, request.wanted.allow_drift, say) if options.inspect else {}
         if not more:
             say("not run: its GPU is not here; the parity gate and the clock come when it first runs on one")
         sidecar = write_engine(artifact.path, f"{graphs.name}.{precision}.engine", built, found, options, of, more)
@@ -169,7 +175,7 @@ def _judged(
     return verdict.to_dict()
 
 
-def _writer(out: Path, request: Request, graphs: Graphs) -> ArtifactWriter:
+def _writer(out: Path, request: EngineRequest, graphs: Graphs) -> ArtifactWriter:
     parents = [] if graphs.bundle is None else [graphs.bundle.folder]
     return ArtifactWriter(out, KIND, {"command": "export trt", "source": request.source.name}, parents)
 

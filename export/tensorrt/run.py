@@ -197,7 +197,10 @@ class Runner:
         stack.callback(self._cuda.free, device)
         host = self._cuda.malloc_host(size)
         stack.callback(self._cuda.free_host, host)
-        return _Tensor(name, self._is_input(name), shape, max(1, least[0]), device, as_array(host, shape, dtype))
+        here = as_array(host, shape, dtype)
+        # What is timed before anything is embedded computes with it: whatever lay there may be no modality's code.
+        here[:] = 0
+        return _Tensor(name, self._is_input(name), shape, max(1, least[0]), device, here)
 
     def _is_input(self, name: str) -> bool:
         return bool(self._engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT)

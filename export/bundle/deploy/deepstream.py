@@ -3,7 +3,7 @@
 Both compute `scale * (x - offset)` with one scale for all channels, so that a standard deviation per channel cannot be
 said there. It is in the graph: the pixels go in as they are, scale 1 and offsets 0.
 
-Keys and values: Gst-nvinfer and Gst-nvtracker pages of the DeepStream development guide (7.1, 8.0).
+Keys: gstnvinfer_property_parser.h and the Gst-nvtracker page of DeepStream's documentation (8.0).
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def test_what_a_bundle_lacks_is_named_with_what_it_has(sound: Path) -> None:
         bundle.file("model/x.onnx")
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_flipped_bit_of_any_file_is_refused_by_the_name_of_the_file(sound: Path, data: st.DataObject) -> None:
     names = sorted(path.relative_to(sound).as_posix() for path in sound.rglob("*") if path.is_file())
@@ -198,7 +198,7 @@ _JUNK = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.text(max_size
                   st.just([{}]), st.just([1]))  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_details_that_do_not_fit_are_an_error_in_one_line_and_never_a_crash(sound: Path, data: st.DataObject) -> None:
     before = {name: (sound / name).read_bytes() for name in ("manifest.json", "SHA256SUMS")}

@@ -86,6 +86,7 @@ def test_a_second_opening_takes_what_is_unpacked_and_verifies_it(packed: Path, t
     when = marker.stat().st_mtime_ns
     assert open_bundle(packed, work=tmp_path).folder == first
     assert marker.stat().st_mtime_ns == when
+    assert list(tmp_path.iterdir()) == [first]
     marker.write_bytes(bytes(marker.stat().st_size))
     with pytest.raises(UserError, match=r"model/student\.fp32\.onnx has changed .*remove what was unpacked"):
         open_bundle(packed, work=tmp_path)
@@ -128,6 +129,17 @@ def test_a_link_under_the_name_of_a_listed_file_is_refused(packed: Path, tmp_pat
     members = members_of(packed)
     members[-1] = member(members[-1][0].name, kind=tarfile.SYMTYPE, link="/etc/passwd")
     refused(repack(members, tmp_path / "link.tar"), tmp_path / "work", "is a symbolic link")
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "manifest.sig"])
+def test_a_file_that_no_manifest_lists_is_verified_before_the_folder_is_put_in_place(
+    packed: Path, tmp_path: Path, name: str
+) -> None:
+    """Else an archive that is copied again would find the broken folder of the first time."""
+    members = [
+        (info, data[:-2] + b"!\n" if info.name == f"bundle/{name}" else data) for info, data in members_of(packed)
+    ]
+    refused(repack(members, tmp_path / "d.tar"), tmp_path / "work", f"{name} .*changed since it was written")
 
 
 def test_extended_headers_whose_size_an_archive_chooses_are_refused(packed: Path, tmp_path: Path) -> None:

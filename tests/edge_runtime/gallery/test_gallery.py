@@ -250,13 +250,12 @@ def test_threads_search_while_others_write(opened: Opened, some_rows: Rows) -> N
     failures: list[BaseException] = []
     with opened() as gallery:
         keep = gallery.add(rows[:20])
+        queries = np.stack([row.embedding for row in rows[:20]])
 
         def searches() -> None:
             try:
                 for _ in range(60):
-                    for hits, row in zip(
-                        gallery.search(np.stack([r.embedding for r in rows[:20]]), 1), keep, strict=True
-                    ):
+                    for hits, row in zip(gallery.search(queries, 1), keep, strict=True):
                         assert hits[0].row_id == row
             except BaseException as error:
                 failures.append(error)

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,28 @@ def test_flipped_bytes_are_found_and_the_rows_named(opened: Opened, some_rows: R
         assert gallery.verify() == []
         assert gallery.search(rows[0].embedding[None], 1)
         assert gallery.notes == []
+
+
+@pytest.mark.parametrize("table", ["row", "vector"])
+def test_rows_of_a_page_that_cannot_be_read_are_named(opened: Opened, some_rows: Rows, place: Path, table: str) -> None:
+    rows = [replace(row, metadata={"place": i, "long": "x" * 200}) for i, row in enumerate(some_rows(80))]
+    marks = [row.embedding.tobytes() if table == "vector" else b'{"place":%d,' % i for i, row in enumerate(rows)]
+    with opened() as gallery:
+        gallery.add(rows)
+        gallery.compact()
+        size = gallery._database.one("PRAGMA page_size")[0]
+    content = bytearray(place.read_bytes())
+    page = content.find(marks[23]) // size * size
+    inside = {i for i, mark in enumerate(marks, 1) if page <= content.find(mark) < page + size}
+    content[page : page + 8] = b"\xff" * 8
+    place.write_bytes(content)
+    with opened() as gallery:
+        problems = gallery.verify()
+        named = {int(p.split(":")[0][4:]) for p in problems if p.startswith("row ") and p.endswith("cannot be read")}
+        assert 24 in inside
+        assert named == inside
+        with pytest.raises(UserError, match="the file is damaged"):
+            gallery.search(rows[0].embedding[None], 1)
 
 
 def test_any_flipped_byte_gives_right_answers_or_one_line(opened: Opened, some_rows: Rows, place: Path) -> None:

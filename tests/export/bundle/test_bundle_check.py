@@ -116,10 +116,31 @@ def test_weights_that_were_changed_before_hashing_are_found_by_parity(tmp_path: 
     assert "cosine mean is" in found["parity of int8 (onnx) on the check crops"]
 
 
+def test_an_openvino_model_is_run_by_openvino(tmp_path: Path) -> None:
+    import openvino
+
+    onnx.save(linear_graph(), tmp_path / "same.onnx")
+    onnx.save(linear_graph(seed=1), tmp_path / "other.onnx")
+    for name in ("same", "other"):
+        openvino.save_model(openvino.convert_model(tmp_path / f"{name}.onnx"), tmp_path / f"{name}.xml")
+    same = small_bundle(tmp_path, "same-bundle", openvino=tmp_path / "same.xml")
+    assert failures(same) == {}
+    assert "OK      parity of int8 (openvino) on the check crops" in check(same).output
+    other = small_bundle(tmp_path, "other-bundle", openvino=tmp_path / "other.xml")
+    assert list(failures(other)) == ["parity of int8 (openvino) on the check crops"]
+
+
+def test_own_images_need_an_fp32_graph_to_be_held_against(tmp_path: Path) -> None:
+    write_world(World(5, 4, cameras=2, per_camera=1, modalities=(Modality.RGB,)), tmp_path / "people", progress=False)
+    made = small_bundle(tmp_path, graphs={"int8": linear_graph()})
+    done = check(made, "--data", tmp_path / "people")
+    assert "FAILED  parity on --data: needs an fp32 graph to hold against; export with --fp32" in done.output
+
+
 def test_an_overflow_that_onnx_runtime_hides_is_found(tmp_path: Path) -> None:
     """Sums of 1536 pixels leave float16's range, and a later factor brings them back."""
     model, half = linear_graph(), onnx.TensorProto.FLOAT16
-    weights = numpy_helper.to_array(model.graph.initializer[0]) * np.float32(16000)
+    weights = numpy_helper.to_array(model.graph.initializer[0]) * np.float32(60000)
     del model.graph.node[:], model.graph.initializer[:]
     nodes = [
         onnx.helper.make_node("Cast", ["pixels"], ["narrow"], "in", to=half),
@@ -129,7 +150,7 @@ def test_an_overflow_that_onnx_runtime_hides_is_found(tmp_path: Path) -> None:
         onnx.helper.make_node("Cast", ["right"], ["coordinates"], "out", to=onnx.TensorProto.FLOAT),
     ]
     model.graph.node.extend(nodes)
-    for name, values in (("w", weights), ("small", np.array(1 / 16000))):
+    for name, values in (("w", weights), ("small", np.array(1 / 60000))):
         model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), name))
     found = failures(small_bundle(tmp_path, graphs={"fp32": linear_graph(), "fp16": model}))
     assert list(found) == ["parity of fp16 (onnx) on the check crops"]

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import onnx
 import pytest
 import torch
+from exported import Export, Exported
 from small_export import small_source
 from torch import Tensor
 
@@ -21,9 +21,6 @@ from student.zoo import ZOO
 # The small students belong to the student's tests.
 sys.path.append(str(Path(__file__).parents[2] / "student"))
 from small_students import PERSON, SMALL
-
-Exported = tuple[Source, onnx.ModelProto]
-Export = Callable[..., Exported]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import Export
+from exported import Export
 from onnx import helper, numpy_helper
 
 from export.graph.check import check_graph
@@ -80,12 +80,12 @@ def test_what_is_wrong_is_said(change: Any, message: str, export: Export) -> Non
     model.CopyFrom(export("small-vit")[1])
     check_graph(model, opset=18, name="student.onnx")
     change(model)
-    with pytest.raises(UserError, match=f"student.onnx: .*{message}"):
+    with pytest.raises(UserError, match=rf"student\.onnx: .*{message}"):
         check_graph(model, opset=18, name="student.onnx")
 
 
 def test_the_opset_is_what_was_asked_for(export: Export) -> None:
     _, graph = export("small-vit")
-    with pytest.raises(UserError, match="student.onnx: was written in opset 18, asked for was 17"):
+    with pytest.raises(UserError, match=r"student\.onnx: was written in opset 18, asked for was 17"):
         check_graph(graph, opset=17, name="student.onnx")
     check_graph(graph, opset=None, name="student.onnx")

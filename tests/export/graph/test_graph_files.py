@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from conftest import Export
+from exported import Export
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +45,7 @@ def test_what_is_no_graph_is_named(tmp_path: Path, export: Export) -> None:
         load_graph(tmp_path / "text.onnx")
     with pytest.raises(UserError, match=r"missing\.onnx: cannot be read .No such file"):
         load_graph(tmp_path / "missing.onnx")
-    with pytest.raises(UserError, match="cannot be read .Is a directory"):
+    with pytest.raises(UserError, match=r"cannot be read .Is a directory"):
         load_graph(tmp_path)
 
 

@@ -86,9 +86,7 @@ def test_it_takes_what_the_reader_gives(pair: Pair, run: Callable[[Any, Any], An
     source, _ = pair
     assert source.reader is not None
     texts = ["a man in a red coat .", "the woman with one blue bag"]
-    samples = [
-        Sample(str(row), str(row), "c0", Modality.TEXT, Split.QUERY, text=text) for row, text in enumerate(texts)
-    ]
+    samples = [Sample(str(row), str(row), Modality.TEXT, Split.TRAIN, text=text) for row, text in enumerate(texts)]
     batch = source.reader.pad([source.reader.tokens(sample) for sample in samples])
     found = run(batch["input_ids"].numpy(), batch["attention_mask"].numpy())
     assert found.shape == (2, source.student.config.dim)

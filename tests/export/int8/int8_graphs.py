@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
-from small_export import lively, small_source, write_student
+from small_export import lively, write_student
 
 from export.crops import Crops, synthetic_crops
 from export.graph.image import image_graph
@@ -49,4 +49,4 @@ def fc2(model: ModelProto, block: int) -> str:
     return products[6 * block + 5]
 
 
-__all__ = ["cosines", "crops_of", "fc2", "image_graph", "outlier_source", "small_source"]
+__all__ = ["cosines", "crops_of", "fc2", "image_graph", "outlier_source"]

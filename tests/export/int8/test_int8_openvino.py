@@ -6,13 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from int8_graphs import cosines, crops_of, image_graph, small_source
+from int8_graphs import cosines
 from onnx import ModelProto
 
 from export.crops import Crops
 from export.int8.openvino_int8 import openvino_int8, run_openvino
 from export.session import open_session, run_crops
-from export.source import Source
 from reid.errors import UserError
 
 pytest.importorskip("openvino")
@@ -20,28 +19,14 @@ pytest.importorskip("nncf")
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    return small_source(tmp_path_factory.mktemp("student") / "s", stems="modality")
+def few(calibration: Crops) -> Crops:
+    """Of every modality, for NNCF takes its time."""
+    return calibration.take(range(0, 24, 3))
 
 
 @pytest.fixture(scope="module")
-def fp32(source: Source) -> ModelProto:
-    return image_graph(source)
-
-
-@pytest.fixture(scope="module")
-def calibration(source: Source) -> Crops:
-    return crops_of(source, 3)
-
-
-@pytest.fixture(scope="module")
-def others(source: Source) -> Crops:
-    return crops_of(source, 4, seed=1)
-
-
-@pytest.fixture(scope="module")
-def files(fp32: ModelProto, calibration: Crops, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return openvino_int8(fp32, calibration, tmp_path_factory.mktemp("openvino") / "student.int8")
+def files(fp32: ModelProto, few: Crops, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return openvino_int8(fp32, few, tmp_path_factory.mktemp("openvino") / "student.int8")
 
 
 def test_the_model_is_int8_small_and_near_to_fp32(fp32: ModelProto, files: tuple[Path, Path], others: Crops) -> None:
@@ -59,10 +44,10 @@ def test_fp32_gives_the_same_in_openvino_as_in_onnx_runtime(fp32: ModelProto, ot
 
 
 def test_the_same_crops_give_the_same_files_without_a_word(
-    fp32: ModelProto, calibration: Crops, files: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    fp32: ModelProto, few: Crops, files: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     capfd.readouterr()
-    again = openvino_int8(fp32, calibration, tmp_path / "again")
+    again = openvino_int8(fp32, few, tmp_path / "again")
     assert capfd.readouterr() == ("", "")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]
     assert "NNCF_CI" not in os.environ
@@ -76,7 +61,7 @@ def test_a_file_that_openvino_does_not_read_is_named(tmp_path: Path, others: Cro
         run_openvino(path, others)
 
 
-def test_where_it_cannot_be_written_nothing_stays(fp32: ModelProto, calibration: Crops, tmp_path: Path) -> None:
+def test_where_it_cannot_be_written_nothing_stays(fp32: ModelProto, few: Crops, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be written"):
-        openvino_int8(fp32, calibration.take(slice(0, 2)), tmp_path / "nowhere" / "student")
+        openvino_int8(fp32, few.take(slice(0, 2)), tmp_path / "nowhere" / "student")
     assert not list(tmp_path.iterdir())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from int8_graphs import crops_of, image_graph, small_source
+from onnx import ModelProto
 
 from export.batch import Profile
+from export.crops import Crops
 from export.int8.quantise import Typed, quantise
 from export.tensorrt.build import build_engine
 from export.tensorrt.options import BuildOptions
@@ -17,16 +16,14 @@ trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not i
 
 
 @pytest.mark.parametrize("typed", ["fp32", "fp16"])
-def test_it_parses_and_builds(tmp_path: Path, typed: Typed) -> None:
-    source = small_source(tmp_path / "s")
-    model = quantise(image_graph(source), crops_of(source, 4), typed=typed)
+def test_it_parses_and_builds(fp32: ModelProto, calibration: Crops, typed: Typed) -> None:
+    model = quantise(fp32, calibration, typed=typed)
     built = build_engine(trt, model.SerializeToString(), BuildOptions("int8", Profile(1, 4, 8), sms=(86,)))
     assert built.engine
     assert built.layers.types()["INT8"]
 
 
-def test_unsigned_activations_are_not_for_tensorrt(tmp_path: Path) -> None:
-    source = small_source(tmp_path / "s")
-    model = quantise(image_graph(source), crops_of(source, 4), activations="uint8")
+def test_unsigned_activations_are_not_for_tensorrt(fp32: ModelProto, calibration: Crops) -> None:
+    model = quantise(fp32, calibration, activations="uint8")
     with pytest.raises(UserError):
         build_engine(trt, model.SerializeToString(), BuildOptions("int8", Profile(1, 4, 8), sms=(86,)))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, numpy_helper
 from numpy.typing import NDArray
+from onnx import ModelProto, numpy_helper
 from small_export import small_source
 
 from export.crops import Crops, synthetic_crops

@@ -14,7 +14,23 @@ from export.precision.numbers import BF16, FP16, HalfType, float_tensor, float_v
 from export.session import open_session
 
 TORCH = {"fp16": torch.float16, "bf16": torch.bfloat16}
-EDGES = [65504, 65519.99, 65520, -65536, 3.39e38, 3.4e38, 1e-8, 2.98e-8, 3e-8, 5.96e-8, 0.0, -0.0, np.inf, -np.inf, np.nan]
+EDGES = [
+    65504,
+    65519.99,
+    65520,
+    -65536,
+    3.39e38,
+    3.4e38,
+    1e-8,
+    2.98e-8,
+    3e-8,
+    5.96e-8,
+    0.0,
+    -0.0,
+    np.inf,
+    -np.inf,
+    np.nan,
+]
 
 
 def every_kind(count: int = 200_000) -> np.ndarray:

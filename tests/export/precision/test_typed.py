@@ -94,7 +94,9 @@ def test_each_typed_attribute_is_followed() -> None:
     model = model_of(
         [
             node("Shape", ["pixels"], ["shape"]),
-            node("ConstantOfShape", ["shape"], ["filled"], value=helper.make_tensor("", FLOAT16, [1], [np.float16(0.1)])),
+            node(
+                "ConstantOfShape", ["shape"], ["filled"], value=helper.make_tensor("", FLOAT16, [1], [np.float16(0.1)])
+            ),
             node("Constant", [], ["one"], value=helper.make_tensor("", FLOAT16, [], [np.float16(3.3)])),
             node("CastLike", ["pixels", "one"], ["half"]),
             node("Add", ["filled", "half"], ["sum"]),
@@ -128,6 +130,7 @@ def test_int8_between_q_and_dq_is_computed_as_numpy_does() -> None:
             "step": np.array(0.5, np.float32), "fine": np.array(0.01, np.float32), "zero": np.array(0, np.int8),
             "w": np.arange(-8, 8, dtype=np.int8).reshape(4, 4),
         },
+        opset=19,
     )  # fmt: skip
     values = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32) * 20
     np.testing.assert_allclose(typed(model, values), reference(model, values), rtol=2e-3, atol=2e-3)

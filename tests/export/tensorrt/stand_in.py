@@ -207,12 +207,10 @@ def _holding(*names: str) -> Any:
     return init
 
 
-_INSPECTED = {
-    "Layers": [
-        {"Name": "a fused", "LayerType": "gemm", "Metadata": "[ONNX Layer: mean]", "Outputs": [{"Format/Datatype": "Half"}]},
-        "only a name",
-    ]
+_FUSED = {
+    "Name": "a fused", "LayerType": "gemm", "Metadata": "[ONNX Layer: mean]", "Outputs": [{"Format/Datatype": "Half"}],
 }  # fmt: skip
+_INSPECTED = {"Layers": [_FUSED, "only a name"]}
 
 _METHODS: dict[str, dict[str, Any]] = {
     "Builder": {

@@ -1,8 +1,8 @@
 """The builder and the runner through the real Python bindings of TensorRT.
 
-NVIDIA's wheels of the bindings hold their C++ part, which checks names, numbers and types of all arguments; the libraries
-behind it are stand-ins compiled here (universal.cpp). Nothing is built, so this says which API is used, not that an
-engine is right. Name a folder of wheels, or of unpacked wheels, in REID_TENSORRT_WHEELS:
+NVIDIA's wheels of the bindings hold their C++ part, which checks names, numbers and types of all arguments; the
+libraries behind it are stand-ins compiled here (universal.cpp). Nothing is built, so this says which API is used, not
+that an engine is right. Name a folder of wheels in REID_TENSORRT_WHEELS:
 
     pip download --no-deps -d wheels tensorrt-bindings==8.6.1
     pip download --no-deps -d wheels tensorrt-cu12-bindings==10.3.0

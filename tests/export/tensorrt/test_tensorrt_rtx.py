@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -20,9 +18,7 @@ from export.tensorrt.messages import Messages, make_logger
 from export.tensorrt.options import BuildOptions, typed
 from reid.errors import UserError
 
-trt = pytest.importorskip(
-    "tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed", exc_type=ImportError
-)  # fmt: skip
+trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed", exc_type=ImportError)
 
 AMPERE = BuildOptions("fp32", Profile(1, 4, 8), sms=(86,))
 
@@ -73,7 +69,7 @@ def test_a_chip_that_rtx_does_not_build_for_is_named_with_those_it_does(fp32: on
 
 
 def test_turing_multiplies_no_fp32_matrices(fp32: onnx.ModelProto) -> None:
-    with pytest.raises(UserError, match="FP32 GEMM is not supported.*choose --fp16, or another --target"):
+    with pytest.raises(UserError, match=r"FP32 GEMM is not supported.*take another --target"):
         build_engine(trt, fp32.SerializeToString(), BuildOptions("fp32", sms=(75,)))
 
 
@@ -104,7 +100,7 @@ def test_the_profile_is_as_asked() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", means()[:100]])
 def test_a_broken_file_is_refused(data: bytes) -> None:
-    with pytest.raises(UserError, match="TensorRT-RTX .* is it whole"):
+    with pytest.raises(UserError, match=r"TensorRT-RTX .* is it whole"):
         build_engine(trt, data, AMPERE)
 
 
@@ -145,7 +141,6 @@ def test_an_interrupted_build_stops_and_is_an_interruption(
         raise KeyboardInterrupt
 
     # Every step is said, so the first is where it is interrupted.
-    monkeypatch.setattr("export.tensorrt.messages.EVERY", 0.0)
     monkeypatch.setattr("export.tensorrt.build.make_monitor", _impatient)
     with pytest.raises(KeyboardInterrupt):
         build_engine(trt, fp32.SerializeToString(), AMPERE, say=interrupted)
@@ -165,5 +160,3 @@ def test_a_timing_cache_is_not_used_and_not_written(tmp_path: Path) -> None:
 
 def test_rtx_takes_its_types_from_the_graph() -> None:
     assert typed(trt, BuildOptions("fp16"))
-    assert "torch_tensorrt" not in sys.modules
-    assert np.isfinite(weight_bytes(onnx.load_model_from_string(means())))
