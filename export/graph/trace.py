@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from export.graph.gelu import halve_last
 from export.graph.lower import LEAST, lower
 from export.graph.names import name_after_modules
 from export.graph.shapes import copy_first_axes, infer_shapes
@@ -61,6 +62,7 @@ def trace(
         )  # fmt: skip
     assert program is not None
     model = program.model_proto
+    halve_last(model)
     copy_first_axes(model)
     name_after_modules(model)
     model.graph.name = name

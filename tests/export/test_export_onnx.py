@@ -31,7 +31,7 @@ Call = Callable[..., str]
 FEW = ("--calibration", "4", "--check", "4", "--retrieval", "12")
 
 
-@pytest.fixture()
+@pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
     """call("onnx", ...) runs a command in an empty folder and gives what it said."""
     monkeypatch.chdir(tmp_path)

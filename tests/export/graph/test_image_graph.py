@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 from exported import Export, assert_equal, inputs
@@ -198,3 +199,15 @@ def test_an_export_says_nothing(
     assert capfd.readouterr() == ("", "")
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert logging.getLogger("torch.onnx._internal.exporter._registration").level == level
+
+
+def test_onnx_runtime_computes_each_gelu_as_one(export: Export, tmp_path: Path) -> None:
+    _, graph = export("small-vit")
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    # It warns that the file is for this machine alone.
+    options.log_severity_level = 4
+    ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    assert kinds["Erf"] == 0
+    assert kinds["BiasGelu"] == 2
