@@ -193,9 +193,9 @@ def _engine(model: onnx.ModelProto, name: str) -> tuple[int, str] | None:
         import tensorrt_rtx_bindings as trt
     except (ImportError, OSError):
         return None
+    from edge_runtime.engines.tensorrt.build import build_engine
+    from edge_runtime.engines.tensorrt.options import BuildOptions
     from export.batch import Profile
-    from export.tensorrt.build import build_engine
-    from export.tensorrt.options import BuildOptions
 
     precision = "int8" if name.startswith("int8") else "fp16"
     built = build_engine(trt, model.SerializeToString(), BuildOptions(precision, Profile(1, 8, 16), sms=(86,)))

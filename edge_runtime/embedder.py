@@ -60,8 +60,8 @@ class Embedder:
     ) -> Embedder:
         """Verify a bundle, find the engine that serves it here, and let the check crops decide whether it may.
 
-        From the fastest down: TensorRT, ONNX Runtime on the GPU, ONNX Runtime on the CPU, OpenVINO. A TensorRT engine is
-        built once, in a process of its own; meanwhile ONNX Runtime serves.
+        From the fastest down: TensorRT, ONNX Runtime on the GPU, ONNX Runtime on the CPU, OpenVINO. A TensorRT engine
+        is built once, in a process of its own; meanwhile ONNX Runtime serves.
 
         Args:
             bundle: its folder or archive, or one that is open already (then `key` must be None).

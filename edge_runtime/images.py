@@ -1,9 +1,9 @@
 """What people hand over as images of a person - files, encoded bytes, arrays - as the pixels that a graph takes.
 
 Decoding is Pillow's (`reid.images`) and resizing is Pillow's (`Preprocessing.fit`), as in training. OpenCV is not used
-even where it is installed, because it cannot do either to the same grey levels: `cv2.resize` does not widen its bicubic
-kernel with the reduction and has another one (a = -0.75), and `cv2.imdecode` gives back a truncated JPEG as if it were
-whole. Arrays that OpenCV decoded are taken as they are, with `bgr=True`.
+even where it is installed: its resizing is up to 25 grey levels off (no kernel of it widens with the reduction, and its
+bicubic one has a = -0.75), and OpenCV 4 gives back a truncated JPEG as if it were whole. What it decodes has the same
+grey levels as what Pillow does, so its arrays are taken as they are, with `bgr=True`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from edge_runtime.preprocess import Preprocessing
 from reid.errors import UserError
 from reid.images import LARGEST, read_rgb, stretched, to_rgb
 
-ImageSource = Union[NDArray[Any], Path, str, bytes, bytearray, memoryview, Image.Image]
+ImageSource = NDArray[Any] | Path | str | bytes | bytearray | memoryview | Image.Image
 """One image: uint8 [H, W, 3] (or [H, W], [H, W, 1], [H, W, 4]), uint16 [H, W] of an infrared camera, a file, a file's
 bytes, or an image of Pillow."""
 

@@ -68,7 +68,7 @@ class TextQueries:
         if bundle.text is None:
             raise UserError(
                 f"{bundle.folder}: has no text student, so that a sentence needs the cloud; there: teacher embed-text "
-                "\"a man in a red coat\" --out q.npz, then give q.npz here with --vectors; or distil a student of text"
+                '"a man in a red coat" --out q.npz, then give q.npz here with --vectors; or distil a student of text'
             )
         return TextStudentQueries(bundle, threads=threads)
 
@@ -125,8 +125,8 @@ class TextVectors(TextQueries):
         ours = bundle.manifest.details.get("student", {}).get("teacher", "")
         if for_space and for_space != bundle.space_id:
             raise UserError(
-                f"{path}: is for the space {for_space[:12]}, this bundle's is {bundle.space_id[:12]}; embed the text again "
-                "for this bundle"
+                f"{path}: is for the space {for_space[:12]}, this bundle's is {bundle.space_id[:12]}; embed the text "
+                "again for this bundle"
             )
         if teacher and ours and teacher != ours:
             raise UserError(
@@ -218,7 +218,9 @@ def _tokenizer(path: Path) -> Any:
     try:
         made = tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the package raises plain Exception
-        raise UserError(f"{path}: is no tokenizer ({' '.join(str(error).split())[:200]}); make the bundle again") from error
+        raise UserError(
+            f"{path}: is no tokenizer ({' '.join(str(error).split())[:200]}); make the bundle again"
+        ) from error
     # As the student was trained: nothing is cut, filled up or special but by us.
     made.no_truncation()
     made.no_padding()

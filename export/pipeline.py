@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from export.batch import DEFAULT, Profile
 from export.bundle.contents import WORKSPACE_MB, contents_of
 from export.bundle.write import write_bundle
-from export.crops import Crops
 from export.data import Images, choose_images
 from export.graph.check import check_graph
 from export.graph.files import save_graph
@@ -27,14 +27,13 @@ from export.graph.metadata import describe, set_metadata
 from export.graph.opset import PREFERRED, opset_for
 from export.graph.space import space_id
 from export.graph.text import text_graph
-from export.int8.quantise import Typed
 from export.parity.bars import bars_of, judge
 from export.parity.gate import compare_crops, passing_fp32, passing_half, passing_int8
 from export.parity.gated import Gated
 from export.parity.measure import Parity
 from export.parity.reference import reference_embeddings
 from export.parity.report import JSON, TEXT, report_dict, report_text
-from export.parity.retrieval import PER_MODALITY, Retrieval, retrieval_task
+from export.parity.retrieval import PER_MODALITY, Embed, Retrieval, retrieval_task
 from export.source import Source, open_source
 from export.targets import find_target
 from reid.artifact import ArtifactWriter, write_text
@@ -46,7 +45,7 @@ KIND = "onnx"
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 DEFAULT_PRECISIONS = ("fp32", "fp16")
 FP16_SCALES = 19
-"""The opset from which quantisation has scales in fp16."""
+"""The opset from which on quantisation has scales in fp16; TensorRT 10 reads it."""
 INT8_CPU = "int8-cpu"
 """What --int8 makes beside the graph for TensorRT: the graph for ONNX Runtime on a CPU."""
 CALIBRATION, CHECK = 32, 32
@@ -102,23 +101,24 @@ class Request:
 
 @dataclass(frozen=True)
 class OpenVino:
-    """An int8 model for OpenVINO: its .xml, beside its .bin, and what it was found to reach."""
+    """An int8 model for OpenVINO: its .xml, beside its .bin, how it was made, and what it was found to reach."""
 
     xml: Path
+    how: str
     parity: Parity
     retrieval: Retrieval | None
     missed: tuple[str, ...]
 
     def report(self) -> str:
         """For people."""
-        head = f"== int8 for OpenVINO: {'MISSES ITS BAR' if self.missed else 'passes'} =="
+        head = f"== int8 for OpenVINO, {self.how}: {'MISSES ITS BAR' if self.missed else 'passes'} =="
         tables = [self.parity.rows(), *([self.retrieval.rows()] if self.retrieval else [])]
         return "\n\n".join(["\n".join([head, *self.missed]), *map(format_table, tables)]) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         retrieval = None if self.retrieval is None else self.retrieval.to_dict()
-        return {"parity": self.parity.to_dict(), "retrieval": retrieval, "missed": list(self.missed)}
+        return {"how": self.how, "parity": self.parity.to_dict(), "retrieval": retrieval, "missed": list(self.missed)}
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class _Maker:
         source, check = self.source, self.images.check
         outcomes = [gated for name in PRECISIONS if name in self.request.precisions for gated in self._gated(name)]
         graphs = {gated.precision: self._described(gated.model, gated.precision) for gated in outcomes}
-        openvino = self._openvino() if "int8" in self.request.precisions else None
+        openvino = self._openvino(graphs[INT8_CPU]) if INT8_CPU in graphs else None
         text = None
         if source.text is not None:
             text = self._described(text_graph(source, opset=self.opset), "fp32", text=True)
@@ -211,14 +211,12 @@ class _Maker:
         return [passing_half(self.fp32, source, calibration, check, dtype=dtype, backend=backend, **self.common)]
 
     def _int8(self) -> list[Gated]:
-        """For TensorRT: the rest in fp16, if its opset has scales in fp16. For CPUs: the rest in fp32."""
+        """For TensorRT 10 and newer, with the rest in fp16: whatever the targets are, since what is older has no strong
+        typing, and would compute the rest in fp32. For CPUs, with the rest in fp32."""
         source, calibration, check = self.source, self.images.calibration, self.images.check
-        typed: Typed = "fp16" if self.request.chosen_opset(FP16_SCALES) >= FP16_SCALES else "fp32"
-        graph, rest = self.fp32, None
-        if typed == "fp16":
-            graph = image_graph(source, opset=FP16_SCALES)
-            rest = passing_half(graph, source, calibration, check, dtype="fp16", **{**self.common, "task": None}).model
-        engine = passing_int8(graph, source, calibration, check, typed=typed, rest=rest, **self.common)
+        graph = image_graph(source, opset=FP16_SCALES)
+        rest = passing_half(graph, source, calibration, check, dtype="fp16", **{**self.common, "task": None}).model
+        engine = passing_int8(graph, source, calibration, check, typed="fp16", rest=rest, **self.common)
         cpu = passing_int8(self.fp32, source, calibration, check, activations="uint8", **self.common)
         return [engine, replace(cpu, precision=INT8_CPU)]
 
@@ -229,30 +227,37 @@ class _Maker:
         check_graph(model, opset=opset, name=f"{self.source.name} in {precision}")
         return model
 
-    def _openvino(self) -> OpenVino | None:
-        """None: not installed, or below the bar; which is said."""
+    def _openvino(self, cpu: onnx.ModelProto) -> OpenVino | None:
+        """By NNCF, which is fastest, or of the graph for ONNX Runtime; None: not installed, or below the bar."""
         if not all(map(find_spec, ("nncf", "openvino"))):
             self.say("no OpenVINO model: OpenVINO and NNCF are not installed (pip install 'reid-distill[openvino]')")
             return None
-        from export.int8.openvino_int8 import openvino_int8, run_openvino
+        from export.int8.openvino_int8 import openvino_int8, openvino_of, run_openvino
 
         self.openvino.parent.mkdir(parents=True, exist_ok=True)
-        xml, weights = openvino_int8(self.fp32, self.images.calibration, self.openvino)
+        makers: dict[str, Callable[[], tuple[Path, Path]]] = {
+            "by NNCF": lambda: openvino_int8(self.fp32, self.images.calibration, self.openvino),
+            f"of the {INT8_CPU} graph": lambda: openvino_of(cpu, self.openvino),
+        }
+        for how, make in makers.items():
+            xml, _ = make()
+            made = self._judged_openvino(how, xml, partial(run_openvino, xml))
+            if not made.missed:
+                return made
+        if self.request.allow_drift:
+            return made
+        self.say("the OpenVINO model is left out (--allow-drift writes it all the same)")
+        for ending in (".xml", ".bin"):
+            self.openvino.with_name(self.openvino.name + ending).unlink()
+        return None
 
-        def embed(crops: Crops) -> NDArray[np.float32]:
-            return run_openvino(xml, crops)
-
-        check, bars = self.images.check, bars_of("int8")
+    def _judged_openvino(self, how: str, xml: Path, embed: Embed) -> OpenVino:
+        check = self.images.check
         parity = compare_crops(reference_embeddings(self.source, check), embed(check), check)
         retrieval = None if self.task is None else self.task.score(embed)
-        missed = tuple(judge(parity, retrieval, bars))
-        self.say(f"int8 for OpenVINO: {parity}" + (f"; misses its bar: {'; '.join(missed)}" if missed else ""))
-        if missed and not self.request.allow_drift:
-            self.say("the OpenVINO model is left out (--allow-drift writes it all the same)")
-            xml.unlink()
-            weights.unlink()
-            return None
-        return OpenVino(xml, parity, retrieval, missed)
+        missed = tuple(judge(parity, retrieval, bars_of("int8")))
+        self.say(f"int8 for OpenVINO, {how}: {parity}" + (f"; misses its bar: {'; '.join(missed)}" if missed else ""))
+        return OpenVino(xml, how, parity, retrieval, missed)
 
 
 def write_onnx(student: Path, out: Path, request: Request, say: Say) -> str:

@@ -1,4 +1,4 @@
-"""Reading person crops: whatever the file or the array holds, an upright 8-bit RGB image comes out, or one line why not.
+"""Reading person crops: whatever a file holds, an upright 8-bit RGB image comes out, or one line why not.
 
 Training and the device read by this code, so that a pixel means the same to both.
 """
@@ -52,9 +52,8 @@ def read_rgb(source: Path | bytes, name: str | None = None) -> Image.Image:
         with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
             # Only the header has been read so far.
             if image.width * image.height > LARGEST:
-                raise UserError(
-                    f"{called}: {image.width} x {image.height} pixels; at most {LARGEST} are decoded; cut the person out"
-                )
+                size = f"{image.width} x {image.height}"
+                raise UserError(f"{called}: {size} pixels; at most {LARGEST} are decoded; cut the person out")
             image.load()
             method = _to_upright(image)
             return to_rgb(image if method is None else image.transpose(method))
@@ -75,9 +74,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: there is no number in it that could be a grey.
     """
-    if image.mode == "RGB":
-        # A copy would cost as much as decoding; a file's image is loaded and needs its file no longer.
-        return image.convert("RGB") if image.info.get("transparency") is None else _over_white(image)
     if image.mode in DEEP:
         return Image.fromarray(stretched(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or image.info.get("transparency") is not None:
@@ -104,7 +100,8 @@ def stretched(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     low, high = (float(edge) for edge in np.percentile(numbers, (DARK, BRIGHT)))
     if high <= low:
         low, high = 0.0, 65535.0
-    return np.clip(np.rint((numbers - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.clip(np.rint((numbers - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
+    return grey
 
 
 def _over_white(image: Image.Image) -> Image.Image:

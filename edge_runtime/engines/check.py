@@ -82,7 +82,7 @@ def over_batches(engine: Engine, pixels: NDArray[np.uint8], codes: NDArray[np.in
     rows = []
     for start in range(0, len(pixels), size):
         part = slice(start, start + size)
-        every = {PIXELS: _planar(pixels[part]), MODALITY: codes[part]}
+        every: dict[str, NDArray[Any]] = {PIXELS: _planar(pixels[part]), MODALITY: codes[part]}
         feeds: Feeds = {name: every[name] for name in engine.inputs}
         rows.append(engine.run(feeds))
     return np.concatenate(rows)

@@ -1,4 +1,4 @@
-"""Which engine serves: the first, from the fastest down, that runs here and answers the check crops as the student did."""
+"""Which engine serves: the first, from the fastest down, that runs and answers the check crops as the student did."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ENGINES = ("auto", "tensorrt", "onnxruntime", "openvino")
 ON_GPU = ("fp16", "fp32", "bf16", "int8")
 """Precisions in the order in which a GPU is to try them. INT8 last: on NVIDIA's, a transformer is often no faster."""
 ON_CPU = ("fp32", "fp16", "bf16", "int8")
-"""The same for a CPU, which computes fp16 in fp32 and so gains nothing by it. INT8 is fast there but changes neighbours:
-it is taken where nothing else is in the bundle, or where it is asked for."""
+"""The same for a CPU, which computes fp16 in fp32 and so gains nothing by it. INT8 is fast there but changes
+neighbours: it is taken where nothing else is in the bundle, or where it is asked for."""
 
 Say = Callable[[str], None]
 
@@ -96,8 +96,8 @@ def candidates(
                 yield Candidate(f"onnxruntime {provider} {chosen}", chosen, why, opening)
     if engine == "openvino" or (engine == "auto" and find_spec("openvino") is not None):
         for chosen, path in _for_openvino(bundle, precision):
-            opening = partial(OpenVinoEngine, path, threads=threads)
-            yield Candidate(f"openvino CPU {chosen}", chosen, _why(engine, "OpenVINO"), opening)
+            compiling = partial(OpenVinoEngine, path, threads=threads)
+            yield Candidate(f"openvino CPU {chosen}", chosen, _why(engine, "OpenVINO"), compiling)
 
 
 def choose(
@@ -158,6 +158,4 @@ def _for_openvino(bundle: Bundle, asked: str | None) -> list[tuple[str, Path]]:
 
 
 def _is_openvino(bundle: Bundle, precision: str) -> bool:
-    return any(
-        (g.role, g.format, g.precision) == ("image", "openvino", precision) for g in bundle.description.graphs
-    )
+    return any((g.role, g.format, g.precision) == ("image", "openvino", precision) for g in bundle.description.graphs)

@@ -70,12 +70,12 @@ def trt_command(
     export trt --fp16 --target rtx-ada --batch 1,8,32
     export trt runs/onnx/student.fp16.onnx --target orin-nano
     """
+    from edge_runtime.engines.tensorrt.modules import look_around
+    from edge_runtime.engines.tensorrt.options import BuildOptions
     from export.batch import parse_batch
     from export.pipeline import Request
     from export.targets import find_target
     from export.tensorrt.make import EngineRequest, make_engine
-    from export.tensorrt.modules import look_around
-    from export.tensorrt.options import BuildOptions
 
     options = BuildOptions(
         precision, parse_batch(batch), parse_batch(tokens, "--tokens") if tokens else None, workspace, level,

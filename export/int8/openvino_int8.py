@@ -51,16 +51,28 @@ def openvino_int8(
         UserError: OpenVINO or NNCF is not installed, or the files cannot be written.
     """
     require("openvino", "export onnx --int8 for OpenVINO")
-    import openvino
-
     reference = run_openvino(model_fp32, calibration, exact=True)
     made = [_quantise(model_fp32, calibration, keep, smooth) for smooth in (False, True)]
     best = max(made, key=lambda model: _nearness(reference, run_openvino(model, calibration, exact=True)))
     _name_evenly(best)
+    return _save(best, out_stem)
+
+
+def openvino_of(graph: ModelProto, out_stem: Path) -> tuple[Path, Path]:
+    """The OpenVINO model of a graph that is quantised already; arguments, results and errors as of `openvino_int8`."""
+    require("openvino", "export onnx --int8 for OpenVINO", "openvino")
+    model = _read(graph)
+    _name_evenly(model)
+    return _save(model, out_stem)
+
+
+def _save(model: Any, out_stem: Path) -> tuple[Path, Path]:
+    import openvino
+
     xml, weights = (out_stem.with_name(out_stem.name + ending) for ending in (".xml", ".bin"))
     with tempfile.TemporaryDirectory() as name:
         written = Path(name) / "student.xml"
-        openvino.save_model(best, written, compress_to_fp16=False)
+        openvino.save_model(model, written, compress_to_fp16=False)
         # The description last: where it is, its weights are.
         for source, target in ((written.with_suffix(".bin"), weights), (written, xml)):
             with replacing(target) as part:

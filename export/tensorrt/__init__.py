@@ -1,5 +1,1 @@
-"""TensorRT engines, with whichever TensorRT the host has.
-
-One builder works over the Python module that it is handed: `tensorrt` 8.6, 10 and 11, or `tensorrt_rtx_bindings`, which
-builds without a GPU. What a module can do is asked of the module (`hasattr`), never of its version number.
-"""
+"""`export trt`: TensorRT engines built in the cloud. What builds and runs them is `edge_runtime.engines.tensorrt`."""

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.tensorrt.build import Built
-from export.tensorrt.modules import Found
-from export.tensorrt.options import BuildOptions
+from edge_runtime.engines.tensorrt.build import Built
+from edge_runtime.engines.tensorrt.modules import Found
+from edge_runtime.engines.tensorrt.options import BuildOptions
 from reid.artifact import write_text
 from reid.errors import UserError
 

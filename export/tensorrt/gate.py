@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime.engines.tensorrt.run import Latency, Runner
 from export.batch import Profile
 from export.parity.bars import bars_of, judge
 from export.parity.measure import compare
 from export.tensorrt.graphs import Check
-from export.tensorrt.run import Latency, Runner
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.cuda import Cuda
+from edge_runtime.device import jetson_linux
+from edge_runtime.engines.tensorrt.build import Built, build_engine
+from edge_runtime.engines.tensorrt.modules import Found, Host
+from edge_runtime.engines.tensorrt.options import BuildOptions, graph_precision
+from edge_runtime.engines.tensorrt.run import Runner
 from export.pipeline import Request as Wanted
 from export.targets import Target
 from export.tensorrt.artifact import KIND, EngineOf, write_engine
-from export.tensorrt.build import Built, build_engine
 from export.tensorrt.gate import judge_engine
 from export.tensorrt.graphs import Graphs, graphs_of
-from export.tensorrt.modules import Found, Host, jetson_linux
-from export.tensorrt.options import BuildOptions, graph_precision
 from export.tensorrt.plan import Plan, plan_for
-from export.tensorrt.run import Runner
 from reid.artifact import ArtifactWriter
 from reid.errors import UserError
 

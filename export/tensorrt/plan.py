@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from edge_runtime.engines.tensorrt.modules import Found, Host
 from export.targets import Target
-from export.tensorrt.modules import Found, Host
 
 
 @dataclass(frozen=True)

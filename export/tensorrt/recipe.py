@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from export.tensorrt.options import BuildOptions
+from edge_runtime.engines.tensorrt.options import BuildOptions
 
 
 def trtexec(

@@ -45,7 +45,7 @@ def build_engine(
 
     Args:
         trt: the module: `tensorrt` 8.6 to 11, or `tensorrt_rtx_bindings`.
-        graph: an ONNX file, or its bytes, in the precision that `edge_runtime.engines.tensorrt.options.graph_precision` says.
+        graph: an ONNX file, or its bytes, in the precision that `options.graph_precision` says.
         options: how.
         say: takes lines of progress.
 

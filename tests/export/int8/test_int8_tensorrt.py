@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from onnx import ModelProto
 
+from edge_runtime.engines.tensorrt.build import build_engine
+from edge_runtime.engines.tensorrt.options import BuildOptions
 from export.batch import Profile
 from export.crops import Crops
 from export.int8.quantise import Typed, quantise
-from export.tensorrt.build import build_engine
-from export.tensorrt.options import BuildOptions
 from reid.errors import UserError
 
 trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed", exc_type=ImportError)

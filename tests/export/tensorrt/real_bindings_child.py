@@ -38,15 +38,15 @@ def with_plain_memory(trt: Any) -> Any:
 
 def main(folder: Path, stub: Path, cudart: Path) -> None:
     from edge_runtime.cuda import Cuda
+    from edge_runtime.engines.tensorrt.build import build_engine
+    from edge_runtime.engines.tensorrt.config import configure, open_timing_cache
+    from edge_runtime.engines.tensorrt.constraints import keep_in_fp32
+    from edge_runtime.engines.tensorrt.messages import Messages, make_logger, make_monitor
+    from edge_runtime.engines.tensorrt.modules import ahead_of_time
+    from edge_runtime.engines.tensorrt.options import BuildOptions, typed
+    from edge_runtime.engines.tensorrt.parse import blamed
+    from edge_runtime.engines.tensorrt.run import Runner
     from export.batch import Profile
-    from export.tensorrt.build import build_engine
-    from export.tensorrt.config import configure, open_timing_cache
-    from export.tensorrt.constraints import keep_in_fp32
-    from export.tensorrt.messages import Messages, make_logger, make_monitor
-    from export.tensorrt.modules import ahead_of_time
-    from export.tensorrt.options import BuildOptions, typed
-    from export.tensorrt.parse import blamed
-    from export.tensorrt.run import Runner
     from reid.errors import UserError
 
     trt = load(folder)

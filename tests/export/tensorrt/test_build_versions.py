@@ -10,10 +10,10 @@ import pytest
 from small_graphs import means
 from stand_in import VERSIONS, called, flags, stand_in
 
+from edge_runtime.engines.tensorrt.build import Built, build_engine
+from edge_runtime.engines.tensorrt.messages import Messages, make_monitor
+from edge_runtime.engines.tensorrt.options import BuildOptions, graph_precision
 from export.batch import Profile
-from export.tensorrt.build import Built, build_engine
-from export.tensorrt.messages import Messages, make_monitor
-from export.tensorrt.options import BuildOptions, graph_precision
 from reid.errors import UserError
 
 PROFILE = Profile(1, 4, 8)

@@ -15,14 +15,14 @@ from small_graphs import means
 from stand_in import flags, stand_in
 
 from edge_runtime.cuda import Cuda
+from edge_runtime.engines.tensorrt.modules import Found, Host
+from edge_runtime.engines.tensorrt.options import BuildOptions
 from export.batch import Profile
 from export.cli.trt import trt_command
 from export.targets import find_target
 from export.tensorrt import make
 from export.tensorrt.artifact import EngineOf
 from export.tensorrt.make import EngineRequest, make_engine
-from export.tensorrt.modules import Found, Host
-from export.tensorrt.options import BuildOptions
 from export.tensorrt.recipe import trtexec
 from reid.artifact import ArtifactWriter, expect_kind
 from reid.errors import UserError

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from stand_in import stand_in
 
+from edge_runtime.device import jetson_linux
+from edge_runtime.engines.tensorrt import modules
+from edge_runtime.engines.tensorrt.modules import Found, Host, called, find_trt, look_around
 from export.targets import find_target
-from export.tensorrt import modules
-from export.tensorrt.modules import Found, Host, called, find_trt, jetson_linux, look_around
 from export.tensorrt.plan import plan_for
 from reid.errors import UserError
 

@@ -10,12 +10,12 @@ from onnx import TensorProto, helper, numpy_helper
 from small_export import small_source
 from small_graphs import means
 
+from edge_runtime.engines.tensorrt.build import build_engine
+from edge_runtime.engines.tensorrt.messages import Messages, make_logger
+from edge_runtime.engines.tensorrt.options import BuildOptions, typed
 from export.batch import Profile
 from export.graph.image import image_graph
 from export.precision.halve import to_half
-from export.tensorrt.build import build_engine
-from export.tensorrt.messages import Messages, make_logger
-from export.tensorrt.options import BuildOptions, typed
 from reid.errors import UserError
 
 trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed", exc_type=ImportError)
@@ -83,7 +83,7 @@ def test_the_profile_is_as_asked() -> None:
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     assert parser.parse(means())
-    from export.tensorrt.profile import add_profile
+    from edge_runtime.engines.tensorrt.profile import add_profile
 
     class Recording:
         """A configuration that keeps the profile."""
@@ -141,13 +141,13 @@ def test_an_interrupted_build_stops_and_is_an_interruption(
         raise KeyboardInterrupt
 
     # Every step is said, so the first is where it is interrupted.
-    monkeypatch.setattr("export.tensorrt.build.make_monitor", _impatient)
+    monkeypatch.setattr("edge_runtime.engines.tensorrt.build.make_monitor", _impatient)
     with pytest.raises(KeyboardInterrupt):
         build_engine(trt, fp32.SerializeToString(), AMPERE, say=interrupted)
 
 
 def _impatient(module: object, messages: Messages, say: object) -> object:
-    from export.tensorrt.messages import make_monitor
+    from edge_runtime.engines.tensorrt.messages import make_monitor
 
     return make_monitor(module, messages, say, every=0)  # type: ignore[arg-type]
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from stand_in import VERSIONS, called, stand_in
 
 from edge_runtime.cuda import Cuda
+from edge_runtime.engines.tensorrt.run import Runner
 from export.batch import Profile
 from export.tensorrt.gate import judge_engine
 from export.tensorrt.graphs import Check
-from export.tensorrt.run import Runner
 from reid.errors import UserError
 from reid.modality import Modality
 
