@@ -35,8 +35,9 @@ from torch import nn
 from benchmarks.timing import spread
 from export.crops import Crops, synthetic_crops
 from export.graph.image import image_graph
-from export.int8.openvino_int8 import compile_openvino, openvino_int8
 from export.int8.quantise import quantise
+from export.openvino import compile_openvino
+from export.pipeline import Request, make_bundle
 from export.precision.halve import to_half
 from export.session import COORDINATES, PIXELS
 from export.source import Source, open_source
@@ -44,6 +45,8 @@ from reid.artifact import ArtifactWriter
 from reid.evaluation import format_table
 from reid.subspace import FILE as SUBSPACE_FILE
 from reid.subspace import Subspace
+from reid.synthetic.world import World
+from reid.synthetic.write import write_world
 from student.build import build_student
 from student.checkpoint import KIND, save_weights
 
@@ -86,18 +89,38 @@ def backends(
     source: Source, fp32: onnx.ModelProto, calibration: Crops, folder: Path, threads: int
 ) -> dict[str, Backend]:
     """What takes float32 [B, 3, H, W] from 0 to 255 to coordinates [B, k], by name; torch eager first."""
-    xml, _ = openvino_int8(fp32, calibration, folder / "openvino")
-    ours = quantise(fp32, calibration)
+    ours, for_cpus = quantise(fp32, calibration), quantise(fp32, calibration, activations="uint8")
+    rival = nncf_int8(fp32, calibration, folder)
     return {
         "torch eager": _torch(source),
         "ONNX Runtime fp32": _onnxruntime(fp32, threads),
-        "ONNX Runtime int8": _onnxruntime(quantise(fp32, calibration, activations="uint8"), threads),
+        "ONNX Runtime int8": _onnxruntime(for_cpus, threads),
         "ONNX Runtime int8 for TensorRT": _onnxruntime(ours, threads),
         "OpenVINO fp32": _openvino(fp32, threads, exact=True),
         "OpenVINO as it likes": _openvino(fp32, threads),
-        "OpenVINO int8": _openvino(xml, threads),
-        "OpenVINO int8 for TensorRT": _openvino(ours, threads),
+        "OpenVINO int8": _openvino(for_cpus, threads),
+        **({} if rival is None else {"OpenVINO int8 by NNCF": _openvino(rival, threads)}),
     }
+
+
+def nncf_int8(fp32: onnx.ModelProto, calibration: Crops, folder: Path) -> Path | None:
+    """The rival: OpenVINO's own quantiser, with its scheme for transformers; None where it is not installed."""
+    # It reports its use to its makers unless this is set when it is imported.
+    os.environ["NNCF_CI"] = "1"
+    try:
+        import nncf
+    except ImportError:
+        print("NNCF is not installed: no rival (pip install nncf)")
+        return None
+    onnx.save(fp32, folder / "nncf.onnx")
+    quantised = nncf.quantize(
+        openvino.Core().read_model(folder / "nncf.onnx"),
+        nncf.Dataset([{PIXELS: crop.inputs()} for crop in calibration.batches(1)]),
+        preset=nncf.QuantizationPreset.MIXED, subset_size=len(calibration), fast_bias_correction=True,
+        model_type=nncf.ModelType.TRANSFORMER,
+    )  # fmt: skip
+    openvino.save_model(quantised, folder / "nncf.xml", compress_to_fp16=False)
+    return folder / "nncf.xml"
 
 
 def _torch(source: Source) -> Backend:
@@ -160,7 +183,7 @@ def _least_cosine(one: Floats, other: Floats) -> float:
     return float(dots.min())
 
 
-def sizes(fp32: onnx.ModelProto, calibration: Crops, folder: Path) -> list[dict[str, str]]:
+def sizes(source: Source, fp32: onnx.ModelProto, calibration: Crops, folder: Path) -> list[dict[str, str]]:
     """A row for each file; engines where TensorRT-RTX is installed."""
     fp16 = to_half(fp32, set(), "fp16")
     graphs = {
@@ -170,8 +193,7 @@ def sizes(fp32: onnx.ModelProto, calibration: Crops, folder: Path) -> list[dict[
         "int8, rest fp16": quantise(fp32, calibration, typed="fp16"),
     }
     bytes_of = {f"{name} ONNX": (model.ByteSize(), "") for name, model in graphs.items()}
-    xml, weights = openvino_int8(fp32, calibration, folder / "sizes")
-    bytes_of["int8 OpenVINO"] = xml.stat().st_size + weights.stat().st_size, ""
+    bytes_of["bundle of fp16 and int8"] = bundle_bytes(source, folder), ""
     for name in ("fp16", "int8, rest fp16"):
         built = _engine(graphs[name], name)
         if built is not None:
@@ -181,6 +203,14 @@ def sizes(fp32: onnx.ModelProto, calibration: Crops, folder: Path) -> list[dict[
         {"what": name, "MB": f"{size / 1e6:.1f}", "x fp16 weights": f"{size / half:.3f}", "build s": seconds}
         for name, (size, seconds) in {"fp16 weights": (half, ""), **bytes_of}.items()
     ]
+
+
+def bundle_bytes(source: Source, folder: Path) -> int:
+    """Of a bundle without an fp32 graph: fp16, int8 for TensorRT and for CPUs, 32 crops of each modality."""
+    write_world(World(0, 40, cameras=2, per_camera=1, sketches=1, captions=1), folder / "people", progress=False)
+    request = Request(precisions=("fp16", "int8"), targets=("orin-nano",), data=str(folder / "people"), per_modality=16)
+    bundle = make_bundle(source.folder, folder / "bundle", request, say=lambda line: None)
+    return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
 
 
 def _half_bytes(tensor: onnx.TensorProto) -> int:
@@ -220,7 +250,7 @@ def main() -> None:
         calibration = synthetic_crops(source.preprocessing, 12)
         rows: list[dict[str, Any]]
         if given.what == "size":
-            rows = sizes(fp32, calibration, folder)
+            rows = sizes(source, fp32, calibration, folder)
         else:
             others = synthetic_crops(source.preprocessing, 16, seed=1)
             runs = backends(source, fp32, calibration, folder, given.threads)

@@ -70,10 +70,9 @@ def choose_images(
         read_crops(dataset, fit, check, *tested, seed=seed, origin=f"{spec} ({', '.join(tested)})"),
         dataset,
     )
-    for what, crops in (("calibrate", images.calibration), ("check", images.check)):
-        missing = [str(m) for m in IMAGE_MODALITIES if m not in crops.modalities]
-        if missing:
-            say(f"warning: {crops.origin} has no {' and no '.join(missing)} images to {what} on")
+    missing = [str(m) for m in IMAGE_MODALITIES if m not in images.check.modalities]
+    if missing:
+        say(f"warning: {images.check.origin} has no {' and no '.join(missing)} images to check on")
     return images
 
 

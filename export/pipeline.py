@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from export.batch import DEFAULT, Profile
 from export.bundle.contents import WORKSPACE_MB, contents_of
 from export.bundle.write import write_bundle
+from export.crops import IMAGE_MODALITIES
 from export.data import Images, choose_images
 from export.graph.check import check_graph
 from export.graph.files import save_graph
@@ -27,19 +26,19 @@ from export.graph.metadata import describe, set_metadata
 from export.graph.opset import PREFERRED, opset_for
 from export.graph.space import space_id
 from export.graph.text import text_graph
-from export.parity.bars import bars_of, judge
+from export.int8.calibration import check_calibration
+from export.openvino import run_openvino
+from export.parity.bars import judge
 from export.parity.gate import compare_crops, passing_fp32, passing_half, passing_int8
-from export.parity.gated import Gated
-from export.parity.measure import Parity
+from export.parity.gated import BelowTheBarError, Gated
 from export.parity.reference import reference_embeddings
 from export.parity.report import JSON, TEXT, report_dict, report_text
-from export.parity.retrieval import PER_MODALITY, Embed, Retrieval, retrieval_task
+from export.parity.retrieval import PER_MODALITY, retrieval_task
 from export.source import Source, open_source
 from export.targets import find_target
 from reid.artifact import ArtifactWriter, write_text
 from reid.cli.options import read_data, spec_of
 from reid.errors import UserError
-from reid.evaluation import format_table
 
 KIND = "onnx"
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -47,7 +46,7 @@ DEFAULT_PRECISIONS = ("fp32", "fp16")
 FP16_SCALES = 19
 """The opset from which on quantisation has scales in fp16; TensorRT 10 reads it."""
 INT8_CPU = "int8-cpu"
-"""What --int8 makes beside the graph for TensorRT: the graph for ONNX Runtime on a CPU."""
+"""What --int8 makes beside the graph for TensorRT: the graph for ONNX Runtime and OpenVINO on a CPU."""
 CALIBRATION, CHECK = 32, 32
 """Images of each modality."""
 
@@ -100,28 +99,6 @@ class Request:
 
 
 @dataclass(frozen=True)
-class OpenVino:
-    """An int8 model for OpenVINO: its .xml, beside its .bin, how it was made, and what it was found to reach."""
-
-    xml: Path
-    how: str
-    parity: Parity
-    retrieval: Retrieval | None
-    missed: tuple[str, ...]
-
-    def report(self) -> str:
-        """For people."""
-        head = f"== int8 for OpenVINO, {self.how}: {'MISSES ITS BAR' if self.missed else 'passes'} =="
-        tables = [self.parity.rows(), *([self.retrieval.rows()] if self.retrieval else [])]
-        return "\n\n".join(["\n".join([head, *self.missed]), *map(format_table, tables)]) + "\n"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        retrieval = None if self.retrieval is None else self.retrieval.to_dict()
-        return {"how": self.how, "parity": self.parity.to_dict(), "retrieval": retrieval, "missed": list(self.missed)}
-
-
-@dataclass(frozen=True)
 class Exported:
     """What came of a request.
 
@@ -130,7 +107,6 @@ class Exported:
         reference: float32 [n, k], the student's coordinates of `images.check`.
         outcomes: of each graph for images, in the order of the precisions; metadata is set.
         text: the graph of the text student, if there is one.
-        openvino: an int8 model for CPUs; None: not asked for, not installed, or below its bar.
         graphs: precision -> the outcomes' graphs.
     """
 
@@ -140,25 +116,19 @@ class Exported:
     reference: NDArray[np.float32]
     outcomes: tuple[Gated, ...]
     text: onnx.ModelProto | None
-    openvino: OpenVino | None
     graphs: dict[str, onnx.ModelProto]
 
     def report(self) -> tuple[str, dict[str, Any]]:
         """Of the parity gate, for people and for programs."""
-        about: dict[str, Any] = {"student": self.source.name, "space_id": self.space}
-        text = report_text(self.outcomes, self.images.check)
-        if self.openvino is not None:
-            about["openvino"] = self.openvino.to_dict()
-            text += f"\n{self.openvino.report()}"
-        return text, report_dict(self.outcomes, self.images.check, **about)
+        about = {"student": self.source.name, "space_id": self.space}
+        return report_text(self.outcomes, self.images.check), report_dict(self.outcomes, self.images.check, **about)
 
 
-def export_graphs(student: Path, request: Request, openvino: Path, say: Say) -> Exported:
+def export_graphs(student: Path, request: Request, say: Say) -> Exported:
     """Make every graph that is wanted and prove it.
 
     Args:
-        student: the artifact. request: what is wanted. openvino: path, without ending, of an
-            int8 model for OpenVINO. say: takes progress.
+        student: the artifact. request: what is wanted. say: takes progress.
 
     Raises:
         UserError: not a student, images are missing, a graph cannot be made, or it misses its bar; nothing is written.
@@ -174,14 +144,17 @@ def export_graphs(student: Path, request: Request, openvino: Path, say: Say) -> 
             "int8 needs images of your cameras to calibrate on, and the student's own data is not there; name some "
             "with --data"
         )
-    return _Maker(source, images, request, openvino, say).make()
+    if "int8" in request.precisions:
+        for warning in check_calibration(images.calibration, IMAGE_MODALITIES):
+            say(f"warning: {warning}")
+    return _Maker(source, images, request, say).make()
 
 
 class _Maker:
     """Holds what every precision is made from."""
 
-    def __init__(self, source: Source, images: Images, request: Request, openvino: Path, say: Say) -> None:
-        self.source, self.images, self.request, self.openvino, self.say = source, images, request, openvino, say
+    def __init__(self, source: Source, images: Images, request: Request, say: Say) -> None:
+        self.source, self.images, self.request, self.say = source, images, request, say
         self.opset = request.chosen_opset()
         self.fp32 = image_graph(source, opset=self.opset)
         self.task = None
@@ -193,12 +166,11 @@ class _Maker:
         source, check = self.source, self.images.check
         outcomes = [gated for name in PRECISIONS if name in self.request.precisions for gated in self._gated(name)]
         graphs = {gated.precision: self._described(gated.model, gated.precision) for gated in outcomes}
-        openvino = self._openvino(graphs[INT8_CPU]) if INT8_CPU in graphs else None
         text = None
         if source.text is not None:
             text = self._described(text_graph(source, opset=self.opset), "fp32", text=True)
         reference = reference_embeddings(source, check)
-        return Exported(source, space_id(source), self.images, reference, tuple(outcomes), text, openvino, graphs)
+        return Exported(source, space_id(source), self.images, reference, tuple(outcomes), text, graphs)
 
     def _gated(self, precision: str) -> list[Gated]:
         source, calibration, check = self.source, self.images.calibration, self.images.check
@@ -218,7 +190,20 @@ class _Maker:
         rest = passing_half(graph, source, calibration, check, dtype="fp16", **{**self.common, "task": None}).model
         engine = passing_int8(graph, source, calibration, check, typed="fp16", rest=rest, **self.common)
         cpu = passing_int8(self.fp32, source, calibration, check, activations="uint8", **self.common)
-        return [engine, replace(cpu, precision=INT8_CPU)]
+        return [engine, replace(self._read_by_openvino(cpu), precision=INT8_CPU)]
+
+    def _read_by_openvino(self, cpu: Gated) -> Gated:
+        """With what OpenVINO makes of the graph: it is faster than ONNX Runtime, and shares no code with it."""
+        if find_spec("openvino") is None:
+            return replace(cpu, notes=(*cpu.notes, "not run by OpenVINO, which is not installed"))
+        check = self.images.check
+        parity = compare_crops(reference_embeddings(self.source, check), run_openvino(cpu.model, check), check)
+        missed = tuple(f"in OpenVINO {line}" for line in judge(parity, None, cpu.bars))
+        self.say(f"int8 in OpenVINO: {parity}" + (f"; misses its bar: {'; '.join(missed)}" if missed else ""))
+        found = replace(cpu, missed=(*cpu.missed, *missed), notes=(*cpu.notes, f"in OpenVINO: {parity}"))
+        if missed and not self.request.allow_drift:
+            raise BelowTheBarError(found)
+        return found
 
     def _described(self, model: onnx.ModelProto, precision: str, *, text: bool = False) -> onnx.ModelProto:
         """With metadata, and checked."""
@@ -226,38 +211,6 @@ class _Maker:
         set_metadata(model, describe(self.source, text=text, precision=precision, opset=opset))
         check_graph(model, opset=opset, name=f"{self.source.name} in {precision}")
         return model
-
-    def _openvino(self, cpu: onnx.ModelProto) -> OpenVino | None:
-        """By NNCF, which is fastest, or of the graph for ONNX Runtime; None: not installed, or below the bar."""
-        if not all(map(find_spec, ("nncf", "openvino"))):
-            self.say("no OpenVINO model: OpenVINO and NNCF are not installed (pip install 'reid-distill[openvino]')")
-            return None
-        from export.int8.openvino_int8 import openvino_int8, openvino_of, run_openvino
-
-        self.openvino.parent.mkdir(parents=True, exist_ok=True)
-        makers: dict[str, Callable[[], tuple[Path, Path]]] = {
-            "by NNCF": lambda: openvino_int8(self.fp32, self.images.calibration, self.openvino),
-            f"of the {INT8_CPU} graph": lambda: openvino_of(cpu, self.openvino),
-        }
-        for how, make in makers.items():
-            xml, _ = make()
-            made = self._judged_openvino(how, xml, partial(run_openvino, xml))
-            if not made.missed:
-                return made
-        if self.request.allow_drift:
-            return made
-        self.say("the OpenVINO model is left out (--allow-drift writes it all the same)")
-        for ending in (".xml", ".bin"):
-            self.openvino.with_name(self.openvino.name + ending).unlink()
-        return None
-
-    def _judged_openvino(self, how: str, xml: Path, embed: Embed) -> OpenVino:
-        check = self.images.check
-        parity = compare_crops(reference_embeddings(self.source, check), embed(check), check)
-        retrieval = None if self.task is None else self.task.score(embed)
-        missed = tuple(judge(parity, retrieval, bars_of("int8")))
-        self.say(f"int8 for OpenVINO, {how}: {parity}" + (f"; misses its bar: {'; '.join(missed)}" if missed else ""))
-        return OpenVino(xml, how, parity, retrieval, missed)
 
 
 def write_onnx(student: Path, out: Path, request: Request, say: Say) -> str:
@@ -270,8 +223,7 @@ def write_onnx(student: Path, out: Path, request: Request, say: Say) -> str:
         UserError: as `export_graphs`, or `out` exists or cannot be written.
     """
     with ArtifactWriter(out, KIND, {"command": "export onnx", **request.told()}, [student]) as artifact:
-        openvino = artifact.path / "openvino" / "student.int8"
-        made = export_graphs(student, request, openvino, say)
+        made = export_graphs(student, request, say)
         for precision, graph in made.graphs.items():
             save_graph(graph, artifact.path / f"student.{precision}.onnx")
         if made.text is not None:
@@ -289,28 +241,12 @@ def make_bundle(student: Path, out: Path, request: Request, *, key: Path | None 
     Raises:
         UserError: as `export_graphs` and `write_bundle`.
     """
-    with TemporaryDirectory() as temporary:
-        made = export_graphs(student, request, Path(temporary) / "student.int8", say)
-        text, data = made.report()
-        openvino = made.openvino.xml if made.openvino else None
-        contents = contents_of(
-            made.source, made.outcomes, space_id=made.space, check=made.images.check, reference=made.reference,
-            graphs=made.graphs, text_graph=made.text, openvino=openvino, profile=request.profile,
-            workspace_mb=request.workspace, targets=request.targets, reports={TEXT: text, JSON: data},
-            writer={"command": "export bundle", **request.told()},
-        )  # fmt: skip
-        return write_bundle(out, contents, key=key)
-
-
-def bundle_for(
-    student: Path, precisions: tuple[str, ...], target: str, profile: Profile, out: Path | None, say: Say
-) -> Path:
-    """The bundle that an engine is built from.
-
-    Raises:
-        UserError: as `make_bundle`.
-    """
-    place = out or Path("runs/bundle") / f"{student.resolve().name}-{target}"
-    make_bundle(student, place, Request(precisions=precisions, targets=(target,), profile=profile), say=say)
-    say(f"wrote {place}")
-    return place
+    made = export_graphs(student, request, say)
+    text, data = made.report()
+    contents = contents_of(
+        made.source, made.outcomes, space_id=made.space, check=made.images.check, reference=made.reference,
+        graphs=made.graphs, text_graph=made.text, profile=request.profile,
+        workspace_mb=request.workspace, targets=request.targets, reports={TEXT: text, JSON: data},
+        writer={"command": "export bundle", **request.told()},
+    )  # fmt: skip
+    return write_bundle(out, contents, key=key)

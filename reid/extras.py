@@ -23,7 +23,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "cryptography",
         "zstandard",
     ),
-    "openvino": ("openvino", "nncf"),
+    "openvino": ("openvino",),
     "tensorrt": ("tensorrt",),
     "tensorrt-rtx": ("tensorrt_rtx_bindings", "tensorrt_rtx_libs"),
 }

@@ -171,7 +171,6 @@ def _check_parity(
 ) -> Iterator[Outcome]:
     sets = [("the check crops", _crops(stored), stored.reference)]
     images = [graph for graph in graphs if graph.role == "image"]
-    openvino = [g for g in bundle.description.graphs if (g.role, g.format) == ("image", "openvino")]
     if dataset is not None:
         own = read_crops(dataset, bundle.preprocessing, _PER_MODALITY)
         fp32 = next((graph for graph in images if graph.precision == "fp32"), None)
@@ -179,19 +178,17 @@ def _check_parity(
             yield Outcome("parity on --data", failures=("needs an fp32 graph to hold against; export with --fp32",))
         else:
             sets.append((f"{len(own)} images of --data", own, _embedder(bundle, fp32)(own)))
-    for graph in [*images, *openvino]:
+    for graph in images:
         for what, crops, reference in sets:
             yield _parity(bundle, graph, what, crops, reference)
 
 
 def _parity(bundle: Bundle, graph: GraphFile, what: str, crops: Crops, reference: Embeddings) -> Outcome:
-    name = f"parity of {graph.precision} ({graph.format}) on {what}"
+    name = f"parity of {graph.precision} on {what}"
     try:
         found = _embedder(bundle, graph)(crops)
     except (UserError, ValueError) as error:
         return Outcome(name, failures=(f"cannot be computed ({error})",))
-    except ImportError as error:
-        return Outcome(name, "not computed", warnings=(f"{error}; install it to check this model",))
     parity = compare(reference, found, crops.modalities, names=[sample.sample_id for sample in crops.samples])
     # The bars are those of this version: a bundle does not choose its own.
     missed = judge(parity, None, bars_of(graph.precision.partition("-")[0]))
@@ -199,14 +196,9 @@ def _parity(bundle: Bundle, graph: GraphFile, what: str, crops: Crops, reference
 
 
 def _embedder(bundle: Bundle, graph: GraphFile) -> Callable[[Crops], Embeddings]:
-    """Half precision by a typed evaluation, as ONNX Runtime's CPU kernels hide what overflows; the others as they
-    run."""
+    """What has tensors in half precision by a typed evaluation, as ONNX Runtime's CPU kernels hide an overflow."""
     path = bundle.file(graph.path)
-    if graph.format == "openvino":
-        from export.int8.openvino_int8 import run_openvino
-
-        return lambda crops: run_openvino(path, crops)
-    if graph.precision in ("fp16", "bf16"):
+    if graph.precision in ("fp16", "bf16", "int8"):
         from export.precision.typed import TypedEvaluator
 
         return TypedEvaluator(onnx.load(path)).run

@@ -54,7 +54,6 @@ class BundleContents:
         parity: precision -> what it reached. gates: precision -> bars; both JSON values.
         min_trt: precision -> the oldest TensorRT that is known to take it.
         text: what answers sentences; None: the cloud does.
-        openvino: the .xml of an int8 model for CPUs, beside its .bin.
         about: more of the student (parameters, ...). licence: of the weights.
         reports: file name -> text, or JSON values; lie in `reports/`.
         writer: what wrote it: command and options, JSON values.
@@ -80,7 +79,6 @@ class BundleContents:
     gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     min_trt: Mapping[str, str | None] = field(default_factory=dict)
     text: Text | None = None
-    openvino: Path | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     licence: str = LICENCE
     reports: Mapping[str, Any] = field(default_factory=dict)

@@ -17,7 +17,6 @@ from edge_runtime.bundle.layout import (
     CHECKSUMS,
     CROPS,
     KIND,
-    MODEL,
     NEIGHBOURS,
     REFERENCE,
     REPORTS,
@@ -47,7 +46,6 @@ _PACKED = ".archive"
 _STRONG = (10, 0)
 """The first TensorRT of a Jetson that builds in the types of the graph."""
 TOKENIZER = f"{TEXT}/tokenizer.json"
-OPENVINO = f"{MODEL}/openvino/student.int8"
 
 
 def write_bundle(out: Path, contents: BundleContents, *, key: Path | None = None, archive: bool | None = None) -> Path:
@@ -171,9 +169,6 @@ class _BundleWriter(ArtifactWriter):
 def _write_models(folder: Path, contents: BundleContents) -> None:
     for precision, graph in contents.graphs.items():
         _graph(graph, folder / graph_path(precision))
-    if contents.openvino is not None:
-        for ending in (".xml", ".bin"):
-            _copy(contents.openvino.with_suffix(ending), folder / f"{OPENVINO}{ending}")
     if contents.text is not None:
         _graph(contents.text.graph, folder / TEXT / "text.fp32.onnx")
         _copy(contents.text.tokenizer, folder / TOKENIZER)
@@ -192,11 +187,6 @@ def _graphs(folder: Path, contents: BundleContents) -> list[dict[str, Any]]:
         _onnx_entry(folder, graph_path(precision), "image", precision, contents.min_trt.get(precision))
         for precision in contents.graphs
     ]
-    if contents.openvino is not None:
-        found.append({
-            "path": f"{OPENVINO}.xml", "role": "image", "format": "openvino", "precision": "int8", "typing": "strong",
-            "opset": 0, "ir": 0, "min_trt": None,
-        })  # fmt: skip
     if contents.text is not None:
         found.append(_onnx_entry(folder, f"{TEXT}/text.fp32.onnx", "text", "fp32", None))
     return found

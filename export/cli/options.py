@@ -19,7 +19,7 @@ _HELP = {
     "fp32": "A graph in fp32.",
     "fp16": "A graph in fp16, with what would overflow in fp32. With --fp32 the default.",
     "bf16": "A graph in bf16, for TensorRT 10 or newer.",
-    "int8": "Graphs in int8, for TensorRT and for CPUs, and an OpenVINO model where OpenVINO is installed.",
+    "int8": "Graphs in int8, for TensorRT 10 or newer and for CPUs.",
 }
 
 precision_options = [click.option(f"--{name}", is_flag=True, help=_HELP[name]) for name in PRECISIONS]

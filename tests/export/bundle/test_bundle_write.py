@@ -66,16 +66,13 @@ def test_manifest_and_reports_are_json_that_every_language_reads(tmp_path: Path)
     assert read_manifest(bundle).details["parity"] == {"fp32": {"cosine_min": None, "images": 3}}
 
 
-def test_text_and_openvino_models_go_in_and_are_found(tmp_path: Path) -> None:
-    for name in ("m.xml", "m.bin", "tokenizer.json"):
-        (tmp_path / name).write_text(name)
+def test_what_answers_sentences_goes_in_and_is_found(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("tokenizer.json")
     text = Text(linear_graph(1), tmp_path / "tokenizer.json", 40)
-    bundle = open_bundle(small_bundle(tmp_path, openvino=tmp_path / "m.xml", text=text))
+    bundle = open_bundle(small_bundle(tmp_path, text=text))
     assert bundle.text is not None
     assert (bundle.file(bundle.text.tokenizer).read_text(), bundle.text.longest) == ("tokenizer.json", 40)
     assert bundle.graph("fp32", role="text").path == "text/text.fp32.onnx"
-    model = bundle.file(bundle.graph("int8", format="openvino").path)
-    assert (model.read_text(), model.with_suffix(".bin").read_text()) == ("m.xml", "m.bin")
     assert bundle.precisions == ("fp32",)
 
 
@@ -89,7 +86,7 @@ def test_an_error_half_way_leaves_nothing(tmp_path: Path, name: str) -> None:
     contents = small_contents(tmp_path)
     before = sorted(tmp_path.iterdir())
     for broken, words in (
-        (replace(contents, openvino=tmp_path / "none.xml"), r"none\.xml: no such file"),
+        (replace(contents, subspace=tmp_path / "none.safetensors"), r"none\.safetensors: no such file"),
         (replace(contents, targets=("orin-nono",)), "there is no target 'orin-nono'; did you mean .*orin-nano"),
         (replace(contents, parent=tmp_path / "gone"), r"gone: has no manifest\.json"),
     ):

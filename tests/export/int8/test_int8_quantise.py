@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from onnx.reference import ReferenceEvaluator
 from export.crops import Crops
 from export.int8.calibration import Range, input_ranges
 from export.int8.layers import chosen_layers, weighted_layers
-from export.int8.openvino_int8 import run_openvino
 from export.int8.qdq import insert, weight_scales
 from export.int8.quantise import quantise
+from export.openvino import run_openvino
 from export.precision.halve import to_half
 from export.session import MODALITY, PIXELS, feeds, open_session, run_crops
 
@@ -249,11 +248,3 @@ def test_a_gemm_is_quantised_along_its_outputs(transposed: int) -> None:
     found = ReferenceEvaluator(at_opset_19(made)).run(None, {"x": inputs})[0]
     relative = np.abs(found - inputs @ weight).max(axis=0) / np.abs(inputs @ weight).max(axis=0)
     assert (relative < 0.02).all()
-
-
-def test_importing_it_needs_neither_nncf_nor_openvino(tmp_path: Path) -> None:
-    import subprocess
-
-    code = "import sys, export.int8.search, export.int8.openvino_int8; print({'nncf', 'openvino'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
