@@ -98,7 +98,7 @@ class Embedder:
             tried = start.tried
             if engine == "tensorrt":
                 raise UserError(f"--engine tensorrt: cannot be had here: {'; '.join(tried_.why for tried_ in tried)}")
-        offered = candidates(bundle, engine, precision, threads=threads, cache=None if start is None else start.folder)
+        offered = candidates(bundle, engine, precision, threads=threads, cache=cache)
         made = cls._made(bundle, choose(bundle, check, offered, say, tried), say)
         if start is not None and start.possible and not wait:
             made._start = start

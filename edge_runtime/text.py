@@ -231,7 +231,8 @@ def _tokenizer(path: Path) -> Any:
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     wanted = ("embeddings", "texts", "format", "teacher", "space_id")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # A file that is opened here is closed, whatever NumPy makes of it.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if not hasattr(arrays, "files"):
                 raise ValueError("it is a single array")
             found = {name: arrays[name] for name in wanted}

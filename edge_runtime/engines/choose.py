@@ -12,8 +12,9 @@ from typing import Any
 from edge_runtime.bundle import Bundle, CheckSet
 from edge_runtime.engines.check import Verdict, judge
 from edge_runtime.engines.engine import Engine
-from edge_runtime.engines.onnxruntime import CPU, INSTALL, TENSORRT, OnnxRuntimeEngine, providers
+from edge_runtime.engines.onnxruntime import CPU, INSTALL, TENSORRT, OnnxRuntimeEngine, providers, settings_of
 from edge_runtime.engines.openvino import OpenVinoEngine
+from edge_runtime.engines.tensorrt.cache import place
 from reid.errors import UserError
 
 ENGINES = ("auto", "tensorrt", "onnxruntime", "openvino")
@@ -65,12 +66,18 @@ class Serving:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An engine that could serve, not opened yet. `why` it comes where it comes, in words."""
+    """An engine that could serve, not opened yet.
+
+    Attributes:
+        name: for people. precision: of its graph. why: it comes where it comes, in words.
+        open: opens it. notice: what to know before it is opened.
+    """
 
     name: str
     precision: str
     why: str
     open: Callable[[], Engine]
+    notice: str = ""
 
 
 def candidates(
@@ -92,8 +99,13 @@ def candidates(
             for chosen in _precisions(bundle, precision, ON_CPU if provider == CPU else ON_GPU):
                 path = bundle.file(bundle.graph(chosen).path)
                 why = _why(engine, f"ONNX Runtime's {provider.removesuffix('ExecutionProvider')} provider")
-                opening = partial(OnnxRuntimeEngine, path, provider, threads=threads, cache=cache)
-                yield Candidate(f"onnxruntime {provider} {chosen}", chosen, why, opening)
+                kept = place(bundle.folder, cache) if provider == TENSORRT else None
+                settings = settings_of(provider, chosen, kept)
+                opening = partial(OnnxRuntimeEngine, path, provider, threads=threads, settings=settings)
+                notice = (
+                    "" if kept is None else f"builds its engine in {kept} the first time, for minutes without a word"
+                )
+                yield Candidate(f"onnxruntime {provider} {chosen}", chosen, why, opening, notice)
     if engine == "openvino" or (engine == "auto" and find_spec("openvino") is not None):
         for chosen, path in _for_openvino(bundle, precision):
             compiling = partial(OpenVinoEngine, path, threads=threads)
@@ -113,6 +125,8 @@ def choose(
     """
     gates = bundle.description.gates
     for candidate in offered:
+        if candidate.notice:
+            say(f"{candidate.name}: {candidate.notice}")
         try:
             engine = candidate.open()
             verdict = judge(engine, check, candidate.precision, gates)

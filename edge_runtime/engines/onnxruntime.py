@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ class OnnxRuntimeEngine:
         path: the ONNX file.
         provider: what computes it; what the graph has and the provider lacks runs on the CPU.
         threads: of one operator; 0: as many as there are cores.
-        cache: folder where the TensorRT provider keeps its engines; None: nowhere.
+        settings: of the provider, see `settings_of`; one that an older version does not know is left out.
 
     Raises:
         UserError: ONNX Runtime is not installed, lacks the provider, or does not take the file.
@@ -30,18 +31,18 @@ class OnnxRuntimeEngine:
     name = "onnxruntime"
     largest = 0
 
-    def __init__(self, path: Path, provider: str = CPU, *, threads: int = 0, cache: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, provider: str = CPU, *, threads: int = 0, settings: Mapping[str, Any] | None = None
+    ) -> None:
         ort = imported()
         if provider not in ort.get_available_providers():
             raise UserError(f"onnxruntime {ort.__version__}: has no {provider}; install its GPU build")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        asked = [(provider, _options(provider, cache))] + ([] if provider == CPU else [(CPU, {})])
-        try:
-            session = ort.InferenceSession(str(path), options, providers=asked)
-        except Exception as error:  # ONNX Runtime's own classes share no base
-            raise UserError(f"{path}: ONNX Runtime does not take it ({_words(error)})") from error
+        # A pattern is kept of each batch size that ever comes: a third more memory for no speed.
+        options.enable_mem_pattern = False
+        session = _session(ort, path, options, provider, settings or {})
         # It falls back to the CPU by itself, with a line in its log, if a provider does not start.
         if session.get_providers()[0] != provider:
             raise UserError(f"onnxruntime {ort.__version__}: {provider} does not start here; its libraries are missing")
@@ -87,16 +88,31 @@ def providers() -> tuple[str, ...]:
     return tuple(provider for provider in (TENSORRT, CUDA, CPU) if provider in there)
 
 
-def _options(provider: str, cache: Path | None) -> dict[str, Any]:
+def settings_of(provider: str, precision: str, cache: Path | None) -> dict[str, Any]:
+    """A provider's settings for a graph of a precision; `cache` is where TensorRT's keeps its engines."""
     if provider == CUDA:
         # TF32 has 10 bits of mantissa: fp32 is to be what it says.
         return {"use_tf32": 0}
-    if provider == TENSORRT and cache is not None:
-        return {
-            "trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache),
-            "trt_timing_cache_enable": True, "trt_timing_cache_path": str(cache),
-        }  # fmt: skip
-    return {}
+    if provider != TENSORRT:
+        return {}
+    found: dict[str, Any] = {"trt_fp16_enable": precision == "fp16", "trt_int8_enable": precision == "int8"}
+    if cache is not None:
+        found |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache)}
+        found |= {"trt_timing_cache_enable": True, "trt_timing_cache_path": str(cache)}
+    return found
+
+
+def _session(ort: Any, path: Path, options: Any, provider: str, settings: Mapping[str, Any]) -> Any:
+    """Raises UserError if ONNX Runtime does not take the file."""
+    rest: list[tuple[str, dict[str, Any]]] = [] if provider == CPU else [(CPU, {})]
+    why: Exception | None = None
+    for chosen in ({**settings}, {}) if settings else ({},):
+        try:
+            return ort.InferenceSession(str(path), options, providers=[(provider, chosen), *rest])
+        except Exception as error:  # ONNX Runtime's own classes share no base
+            why = why or error
+    assert why is not None
+    raise UserError(f"{path}: ONNX Runtime does not take it ({_words(why)})") from why
 
 
 def _absent(error: ImportError) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from reid.artifact import write_text
 from reid.calibration import calibrate
 from reid.cli.options import OutputFile, open_stores
 from reid.dataset import find_protocol
@@ -19,8 +22,9 @@ from reid.protocol import on_validation
 @click.option("--val", is_flag=True, help="Pair the validation people instead of the test people.")
 @click.option("--far", "rates", type=float, multiple=True, help="False-accept rate; repeatable. Default: 0.01, 0.001.")
 @click.option("--plot", type=OutputFile(".png"), help="Draw the distributions as a PNG.")
+@click.option("--out", type=OutputFile(".json"), help="Write the thresholds, for `edge search --threshold`.")
 def calibrate_command(
-    store: Path | None, name: str | None, val: bool, rates: tuple[float, ...], plot: Path | None
+    store: Path | None, name: str | None, val: bool, rates: tuple[float, ...], plot: Path | None, out: Path | None
 ) -> None:
     """Find the cosine from which on two observations are taken for one person, at a chosen false-accept rate.
 
@@ -50,3 +54,7 @@ def calibrate_command(
     if plot is not None:
         calibration.plot(plot, points)
         click.echo(f"wrote {plot}")
+    if out is not None:
+        told = {"protocol": protocol.name, "store": str(opened.path), "points": [asdict(point) for point in points]}
+        write_text(out, json.dumps(told, indent=1) + "\n")
+        click.echo(f"wrote {out}")

@@ -30,6 +30,11 @@ def image_cell(path: Path, size: Size, *, skip_broken: bool = False) -> Image.Im
         if not skip_broken:
             raise
         return blank_cell("unreadable", size)
+    return fitted_cell(image, size)
+
+
+def fitted_cell(image: Image.Image, size: Size) -> Image.Image:
+    """An RGB image as large as fits into `size`, in the middle, never distorted."""
     scale = min(size[0] / image.width, size[1] / image.height)
     width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     cell = Image.new("RGB", size, GROUND)

@@ -9,12 +9,13 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from reid.errors import UserError
-from reid.pictures.cell import PAPER, Size, blank_cell, image_cell, sentence_cell
+from reid.pictures.cell import PAPER, Size, blank_cell, fitted_cell, image_cell, sentence_cell
 from reid.pictures.text import FAINT, INK, clip_lines, font, line_height, shorten, wrap
 
 RIGHT = (21, 128, 61)
 WRONG = (200, 30, 30)
 QUERY = (60, 70, 90)
+NEUTRAL = (150, 158, 170)
 FRAME = 4
 GAP = 8
 MARGIN = 12
@@ -27,14 +28,14 @@ class RankedEntry:
     """One gallery entry that counts for the query.
 
     Attributes:
-        shown: the image's path, or the sentence.
-        right: whether it is the person asked for.
+        shown: the image or its path, or the sentence; None: there is no picture of it.
+        right: whether it is the person asked for; None where nobody knows.
         score: its similarity to the query.
         label: a word below it, e.g. its person and camera.
     """
 
-    shown: Path | str
-    right: bool
+    shown: Path | Image.Image | str | None
+    right: bool | None
     score: float
     label: str = ""
 
@@ -44,12 +45,12 @@ class RankRow:
     """One query and its answer.
 
     Attributes:
-        shown: the query's image, or its sentence.
+        shown: the query's image or its path, or its sentence.
         entries: best first; entries that the protocol drops are left out by the caller.
         label: a word below the query.
     """
 
-    shown: Path | str
+    shown: Path | Image.Image | str
     entries: tuple[RankedEntry, ...]
     label: str = ""
 
@@ -65,7 +66,8 @@ def rank_list(
 ) -> Image.Image:
     """Draw the first `top` answers to each query.
 
-    A right answer has a green frame and a tick, a wrong one a red frame and a cross; the score stands below.
+    A right answer has a green frame and a tick, a wrong one a red frame and a cross, one of which nobody knows a grey
+    frame; the score stands below.
 
     Args:
         rows: queries with their answers.
@@ -95,9 +97,10 @@ def rank_list(
         _caption(draw, (MARGIN, y + height + 2 * FRAME), geometry.query_width + 2 * FRAME, label[0], label[1])
         for rank, entry in enumerate(row.entries[: geometry.top]):
             x = geometry.entry_x(rank)
-            colour = RIGHT if entry.right else WRONG
+            colour = NEUTRAL if entry.right is None else RIGHT if entry.right else WRONG
             _framed(picture, _cell(entry.shown, (geometry.entry_width, height), skip_broken), (x, y), colour)
-            _badge(draw, (x, y), entry.right)
+            if entry.right is not None:
+                _badge(draw, (x, y), entry.right)
             under = f"{entry.score:.3f}"
             _caption(draw, (x, y + height + 2 * FRAME), geometry.entry_width + 2 * FRAME, under, entry.label)
     return picture
@@ -167,9 +170,13 @@ def _draw_header(draw: ImageDraw.ImageDraw, geometry: _Geometry, title: str) -> 
         draw.text((geometry.entry_x(rank), y), str(rank + 1), FAINT, face)
 
 
-def _cell(shown: Path | str, size: Size, skip_broken: bool) -> Image.Image:
+def _cell(shown: Path | Image.Image | str | None, size: Size, skip_broken: bool) -> Image.Image:
+    if shown is None:
+        return blank_cell("no image", size)
     if isinstance(shown, str):
         return sentence_cell(shown, size) if shown else blank_cell("no text", size)
+    if isinstance(shown, Image.Image):
+        return fitted_cell(shown, size)
     return image_cell(shown, size, skip_broken=skip_broken)
 
 

@@ -36,7 +36,7 @@ def test_help_needs_nothing_that_takes_long_to_import() -> None:
     )
     environment = {**os.environ, "COLUMNS": "120"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.count("Usage: ") == 7
+    assert done.stdout.count("Usage: ") == 8
     assert done.stdout.splitlines()[-1] == ""
 
 
