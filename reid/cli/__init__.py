@@ -17,6 +17,7 @@ _COMMANDS = {
         "find the similarity from which on two images are one person",
     ),
     "info": ("reid.cli.info:info", "what an artifact holds and where it comes from"),
+    "run": ("reid.cli.run:run_command", "the whole road from one file; what is there already is passed"),
     "teacher": ("teacher.cli:command", "cloud: fine-tune a multimodal LLM into one embedding space"),
     "distill": ("distill.cli:command", "cloud: distil the teacher's space into a small ViT"),
     "export": ("export.cli:command", "ONNX, TensorRT engines and bundles"),
