@@ -84,9 +84,17 @@ class BoxReader:
                     raise
                 yield Frame((), (str(error),))
                 continue
-            yield self._frame(said, image, where)
+            yield self.cut(said, image, where)
 
-    def _frame(self, said: Mapping[str, Any], image: Image.Image, where: str) -> Frame:
+    def cut(self, said: Mapping[str, Any], image: Image.Image, where: str) -> Frame:
+        """The crops of one frame, whose image is there already.
+
+        Args:
+            said: the line. image: in mode RGB. where: names the line in errors.
+
+        Raises:
+            UserError: as `frames`.
+        """
         kept, problems = [], []
         try:
             shared = self._shared(said, where)
@@ -124,7 +132,7 @@ class BoxReader:
         modality = said.get("modality")
         return Observation(
             b"",
-            said["image"] if "image" in said else where,
+            said.get("image", where),
             camera_id=_text(said, "camera", where) or self.camera,
             modality=self.modality if modality is None else Modality.parse(str(modality), where),
             time=float(when),
@@ -151,10 +159,12 @@ def _boxes(said: Mapping[str, Any], where: str) -> list[Mapping[str, Any]]:
         return [{name: said[name] for name in _BOX if name in said}]
     if not isinstance(said["boxes"], list):
         raise UserError(f"{where}: 'boxes' is a {type(said['boxes']).__name__}; expected a list")
-    found = [box if isinstance(box, dict) else {"box": box} for box in said["boxes"]]
+    found: list[Mapping[str, Any]] = [box if isinstance(box, dict) else {"box": box} for box in said["boxes"]]
     for place, box in enumerate(found):
         if unknown := set(box) - _BOX:
-            raise UserError(f"{where}, box {place}: key '{min(unknown)}' is not known; expected {', '.join(sorted(_BOX))}")
+            raise UserError(
+                f"{where}, box {place}: key '{min(unknown)}' is not known; expected {', '.join(sorted(_BOX))}"
+            )
     return found
 
 

@@ -1,7 +1,7 @@
 """Does the disk really flush? What can be measured, and what cannot.
 
-A commit is as durable as one fdatasync. A program sees how long it takes and what the kernel says of the device; whether
-a drive keeps what it said to have flushed when its power goes, only pulling the plug tells.
+A commit is as durable as one fdatasync. A program sees how long it takes and what the kernel says of the device;
+whether a drive keeps what it said to have flushed when its power goes, only pulling the plug tells.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ ROUNDS = 40
 _BYTES = 1200
 """About a row of the gallery."""
 MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
-NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs", "afs", "virtiofs"})
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs", "afs", "virtiofs"}
+)
 _LEAST = {"rotating disk": 1e-3, "SD card or eMMC": 2e-4, "NVMe": 1.5e-5, "disk": 2e-5}
 """Seconds that a flush takes at least, by the kind of device: a rotating disk at 7200 a minute turns in 8.3 ms; flash
 behind an SD or eMMC controller takes its programming time; an NVMe command alone takes about 10 microseconds."""
@@ -78,7 +80,9 @@ def measure(folder: Path, *, rounds: int = ROUNDS, proc: Path = Path("/proc"), s
     filesystem, options = filesystem_of(folder, proc)
     device, kind, cache = device_of(folder, sys)
     verdict, why = judge(filesystem, options, kind, cache, seconds, plain)
-    return Flush(str(folder), filesystem, device, kind, cache, seconds, plain, verdict, why, shutil.disk_usage(folder).free)
+    return Flush(
+        str(folder), filesystem, device, kind, cache, seconds, plain, verdict, why, shutil.disk_usage(folder).free
+    )
 
 
 def judge(
@@ -108,7 +112,9 @@ def judge(
     why = [told, f"as a {kind or 'drive'} that flushes would"]
     if cache == "write through":
         why.append("the drive says that it has no volatile cache (write through)")
-    why.append("whether the drive keeps it when its power goes, only pulling the plug tells; cheap SD cards often do not")
+    why.append(
+        "whether the drive keeps it when its power goes, only pulling the plug tells; cheap SD cards often do not"
+    )
     return "plausible", tuple(why)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle import Bundle, open_bundle
 from edge_runtime.bundle.contents import IMAGES
-from edge_runtime.engines.choose import ENGINES, Say, Serving, Tried, candidates, choose
+from edge_runtime.engines.choose import ENGINES, Say, Serving, Tried, candidates, choose, has
 from edge_runtime.engines.engine import MODALITY, PIXELS
 from edge_runtime.engines.tensorrt.first_start import FirstStart
 from edge_runtime.engines.tensorrt.machine import Machine, look_around
@@ -66,7 +66,8 @@ class Embedder:
         Args:
             bundle: its folder or archive, or one that is open already (then `key` must be None).
             engine: "auto", or the only one that will do: "tensorrt", "onnxruntime", "openvino".
-            precision: the only one that will do ("fp32", "fp16", "bf16", "int8"); None: what suits the engine.
+            precision: the only one that will do ("fp32", "fp16", "bf16", "int8"; "int8-cpu" is the graph that "int8" is
+                on a CPU); None: what suits the engine.
             key: a public key that must have signed the bundle.
             threads: of the CPU; 0: as many as there are cores.
             cache: folder of the engines that are built here; None: `engines` beside the bundle, or the user's cache.
@@ -84,7 +85,7 @@ class Embedder:
             bundle = open_bundle(Path(bundle), key=key)
         elif key is not None:
             raise ValueError("a key is checked when a bundle is opened; this one is open already")
-        if precision is not None and not _has(bundle, precision):
+        if precision is not None and not has(bundle, precision):
             bundle.graph(precision)  # refuses, and names those that there are
         check = bundle.check()
         start, tried = None, tuple[Tried, ...]()
@@ -250,7 +251,3 @@ class Embedder:
         """Let a finished engine serve. Calls that are under way end on the one before, which then goes by itself."""
         self._serving = replace(serving, tried=(*self._serving.tried, *serving.tried))
         self._say(f"engine: {self._serving}")
-
-
-def _has(bundle: Bundle, precision: str) -> bool:
-    return any(graph.role == "image" and graph.precision == precision for graph in bundle.description.graphs)

@@ -7,8 +7,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,16 @@ def crops_of(check: CheckSet, quality: int = 90) -> list[bytes]:
 def random_gallery(bundle: Bundle, rows: int, index: str = "auto") -> Iterator[Gallery]:
     """A gallery of rows of random directions, in a temporary folder."""
     rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as folder:
-        with Gallery.open(
-            Path(folder) / "gallery.db", space_id=bundle.space_id, dim=bundle.dim, index=index
-        ) as gallery:
-            for start in range(0, rows, 4096):
-                vectors = rng.standard_normal((min(4096, rows - start), bundle.dim), dtype=np.float32)
-                vectors = normalise(vectors, ["row"] * len(vectors))
-                gallery.add(
-                    [Row(v, f"p{i // PER_PERSON}", f"c{i % 4}", time=float(i)) for i, v in enumerate(vectors, start)]
-                )
-            yield gallery
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "gallery.db"
+        gallery = stack.enter_context(Gallery.open(place, space_id=bundle.space_id, dim=bundle.dim, index=index))
+        for start in range(0, rows, 4096):
+            vectors = rng.standard_normal((min(4096, rows - start), bundle.dim), dtype=np.float32)
+            vectors = normalise(vectors, ["row"] * len(vectors))
+            gallery.add(
+                [Row(v, f"p{i // PER_PERSON}", f"c{i % 4}", time=float(i)) for i, v in enumerate(vectors, start)]
+            )
+        yield gallery
 
 
 def stages(
@@ -88,14 +88,15 @@ def stages(
     most = min(embedder.bundle.profile.max, embedder.engine.engine.largest or embedder.bundle.profile.max)
     for batch in batches:
         if batch <= most:
-            feeds = feeds_of(embedder, images, batch)
-            run = embedder.engine.engine.run
-            found.append(timed(f"engine, batch {batch}", lambda i, f=feeds: run(f), rounds))  # type: ignore[misc]
+            run = partial(embedder.engine.engine.run, feeds_of(embedder, images, batch))
+            found.append(timed(f"engine, batch {batch}", lambda i, run=run: run(), rounds))  # type: ignore[misc]
     if gallery is not None:
         queries = gallery_queries(gallery)
         where = Filter(not_cameras=("c1",))
         found.append(timed("search top 10", lambda i: gallery.search(queries[i % 64][None], 10), rounds))
-        found.append(timed("search, a camera left out", lambda i: gallery.search(queries[i % 64][None], 10, where), rounds))
+        found.append(
+            timed("search, a camera left out", lambda i: gallery.search(queries[i % 64][None], 10, where), rounds)
+        )
     return found
 
 

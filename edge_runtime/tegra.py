@@ -100,7 +100,10 @@ class Meter:
 
     def read(self) -> None:
         """One reading."""
-        for found, ranges in ((power(self._root), self.readings.watts), (temperatures(self._root), self.readings.celsius)):
+        for found, ranges in (
+            (power(self._root), self.readings.watts),
+            (temperatures(self._root), self.readings.celsius),
+        ):
             for name, value in found.items():
                 ranges.setdefault(name, Range()).add(value)
 

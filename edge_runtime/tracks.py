@@ -15,7 +15,7 @@ Key = tuple[str | None, str]
 class Tracks:
     """Crops by camera and track.
 
-    What is held here is in memory only: a crash loses it, which is what is given up for rows that rest on several crops.
+    What is held here is in memory only, and a crash loses it: that is given up for rows that rest on several crops.
 
     Attributes:
         most: crops of a tracklet; it is complete with so many.
@@ -27,7 +27,7 @@ class Tracks:
     _open: dict[Key, list[Observation]] = field(default_factory=dict)
 
     def take(self, seen: Iterable[Observation]) -> list[list[Observation]]:
-        """Add a frame's observations; the tracklets that are complete now. Those without a track are complete at once."""
+        """Add a frame's observations; the tracklets that are complete now. One without a track is complete at once."""
         done = []
         for one in seen:
             if one.track is None:

@@ -15,6 +15,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Stage = Annotated[int, Field(ge=0)]
+Part = Literal["vision", "connector", "language"]
 
 
 class Section(BaseModel):
@@ -33,22 +35,28 @@ class Image(Section):
 class Prompts(Section):
     """What the model is told: a system message, and for each modality one message with the place of the item.
 
-    A caption of more than `caption_tokens` tokens is cut; how many were is reported.
+    `text` is null where a method reads images only. A caption of more than `caption_tokens` tokens is cut; how many
+    were is reported.
     """
 
     system: str
     rgb: str
     ir: str
     sketch: str
-    text: str
+    text: str | None
     caption_tokens: Count = 128
 
     @field_validator("rgb", "ir", "sketch", "text")
     @classmethod
-    def _has_one_item(cls, message: str) -> str:
-        if message.count(ITEM) != 1:
+    def _has_one_item(cls, message: str | None) -> str | None:
+        if message is not None and message.count(ITEM) != 1:
             raise ValueError(f"expected {ITEM} exactly once, where the image or the caption stands")
         return message
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Those that the model is told anything for, and so can read."""
+        return tuple(modality for modality in Modality if modality.is_image or self.text is not None)
 
     def message(self, modality: Modality) -> tuple[str, str]:
         """What stands before and after the item."""
@@ -56,15 +64,69 @@ class Prompts(Section):
         return before, after
 
 
+class Interaction(Section):
+    """Settings of `teacher.readout.interaction`: how the semantic token meets the visual tokens.
+
+    Attributes:
+        kind: "self": all tokens attend to all (Semantic-Guided Interaction); "cross": the semantic token asks, the
+            visual tokens answer; "none": the semantic token stays what it was.
+        layers, heads: of the transformer. ratio: width of its MLPs by the width of the tokens.
+        places: a learnt vector for the place of each visual token is added.
+    """
+
+    kind: Literal["self", "cross", "none"] = "self"
+    layers: Count = 4
+    heads: Count = 8
+    ratio: Positive = 4
+    places: bool = False
+
+
 class Readout(Section):
     """Where the embedding is read.
 
-    `last_token`: the hidden state, after the final norm, of the prompt's last token, from which the model would begin
-    its answer. `embedding` says whether the store holds this vector or what the BNNeck makes of it.
+    Attributes:
+        kind: "last_token": the hidden state, after the final norm, of the prompt's last token, from which the model
+            would begin its answer. "semantic_token": the same state, refined with the visual tokens.
+            "image_latents": the mean of the hidden states at the places of the item, visual tokens or words.
+            "visual_tokens": the mean of the visual tokens; the language model is not run.
+        embedding: whether the store holds this vector or what the BNNeck makes of it.
+        token: of "semantic_token": "generated" by the language model, or a "learnt" vector in its place.
+        stop_gradient: the language model passes no gradient on; the rest of the readout does.
+        interaction: of "semantic_token".
+        css: where an embedding of the camera is added: to the "patches" of the vision tower, to the semantic "token",
+            or nowhere. Cameras that were not trained on have the mean of those that were.
     """
 
-    kind: Literal["last_token"] = "last_token"
+    kind: Literal["last_token", "semantic_token", "image_latents", "visual_tokens"] = "last_token"
     embedding: Literal["before_neck", "after_neck"] = "before_neck"
+    token: Literal["generated", "learnt"] = "generated"
+    stop_gradient: bool = False
+    interaction: Interaction = Interaction()
+    css: Literal["patches", "token", "none"] = "none"
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Readout:
+        if self.kind != "semantic_token":
+            if self.css == "token":
+                raise ValueError(f"css: token goes with kind semantic_token, which has one; {self.kind} takes patches")
+            if self.token == "learnt" or "interaction" in self.model_fields_set and self.interaction != Interaction():
+                raise ValueError(f"token and interaction go with kind semantic_token, not with {self.kind}")
+        if self.token == "learnt" and self.interaction.kind == "none":
+            raise ValueError("token: a learnt one without an interaction would be the same for every image")
+        return self
+
+    @property
+    def images_only(self) -> bool:
+        """Whether it is read of visual tokens, which a sentence has not."""
+        return self.kind == "visual_tokens" or (self.kind == "semantic_token" and self.interaction.kind != "none")
+
+    def describe(self) -> str:
+        """All that tells it from another, in short; of the plain ones no more than kind and embedding."""
+        words = [self.kind, self.embedding]
+        if self.kind == "semantic_token":
+            how = self.interaction
+            words += [self.token, f"{how.kind} x {how.layers}"]
+        return ", ".join([*words, *([f"css {self.css}"] if self.css != "none" else [])])
 
 
 class Level(Section):
@@ -76,9 +138,10 @@ class Level(Section):
         rank, alpha, dropout, dora: of LoRA (arXiv 2106.09685, 2402.09353).
         lr: learning rate at its highest.
         stage: the stage of training from which on it trains; 0 is the first.
+        until: the last stage in which it trains; null: to the end.
     """
 
-    part: Literal["vision", "connector", "language"]
+    part: Part
     layers: Annotated[str, BeforeValidator(lambda layers: str(layers) if isinstance(layers, int) else layers)] = "all"
     modules: Annotated[tuple[Literal["attention", "mlp"], ...], Field(min_length=1)] = ("attention", "mlp")
     rank: Count = 16
@@ -86,7 +149,8 @@ class Level(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     dora: bool = True
     lr: Positive = 1e-4
-    stage: Annotated[int, Field(ge=0)] = 0
+    stage: Stage = 0
+    until: Stage | None = None
 
     @field_validator("layers")
     @classmethod
@@ -99,38 +163,78 @@ class Level(Section):
         return layers
 
 
-class Tuning(Section):
-    """What trains: LoRA levels, every weight ("full"), or nothing but the neck ("frozen").
+class Whole(Section):
+    """A part of the model of which every weight trains.
 
     Attributes:
-        kind: see above.
+        part: of the model.
+        lr: learning rate at its highest.
+        stage, until: the first and the last stage of training in which it trains; until null: to the end.
+    """
+
+    part: Part
+    lr: Positive = 1e-5
+    stage: Stage = 0
+    until: Stage | None = None
+
+
+class Tuning(Section):
+    """What trains, besides the neck and what the readout brings.
+
+    Attributes:
+        kind: "lora": LoRA levels, and perhaps whole parts; "parts": whole parts; "full": every weight; "frozen": none.
         levels: name -> LoRA level.
+        whole: name -> part of which every weight trains.
         lr: learning rate of all weights, for "full".
+        readout_lr: of the weights that the readout brings.
         quantise: load the base in 4 bits (QLoRA, arXiv 2305.14314); needs bitsandbytes and a GPU.
     """
 
-    kind: Literal["lora", "full", "frozen"] = "lora"
+    kind: Literal["lora", "parts", "full", "frozen"] = "lora"
     levels: dict[str, Level] = {}
+    whole: dict[str, Whole] = {}
     lr: Positive = 1e-5
+    readout_lr: Positive = 1e-4
     quantise: bool = False
 
+    @property
+    def used_levels(self) -> dict[str, Level]:
+        """The LoRA levels, if the kind takes any."""
+        return self.levels if self.kind == "lora" else {}
+
+    @property
+    def used_parts(self) -> dict[str, Whole]:
+        """The whole parts, if the kind takes any."""
+        return self.whole if self.kind in ("lora", "parts") else {}
+
     @model_validator(mode="after")
-    def _lora_has_levels(self) -> Tuning:
+    def _has_what_it_trains(self) -> Tuning:
         if self.kind == "lora" and not self.levels:
             raise ValueError("levels: none given; LoRA needs at least one")
-        if self.quantise and self.kind != "lora":
-            raise ValueError(f"quantise: works with kind lora, not with {self.kind}")
+        if self.kind == "parts" and not self.whole:
+            raise ValueError("whole: none given; kind parts needs at least one")
+        if self.quantise and (self.kind != "lora" or self.whole):
+            raise ValueError(f"quantise: works with kind lora alone, not with {'whole' if self.whole else self.kind}")
+        owners: dict[str, str] = {}
+        for name, entry in self.used_parts.items():
+            if owners.setdefault(entry.part, name) != name:
+                raise ValueError(f"whole.{name}: {entry.part} is in '{owners[entry.part]}' too; a part trains once")
+            both = [level for level, its in self.used_levels.items() if its.part == entry.part]
+            if both:
+                raise ValueError(f"whole.{name}: {entry.part} has the LoRA level '{both[0]}'; choose one of the two")
         return self
 
 
 class Term(Section):
     """A term of the objective: its weight, and how the weight changes over the training.
 
-    `schedule` is a list of [share of the training, factor] between which the factor is interpolated.
+    `schedule` is a list of [share of the training, factor] between which the factor is interpolated. `stage` is the
+    stage of training from which on it counts.
     """
 
     weight: NotNegative = 1.0
     schedule: tuple[tuple[Share, NotNegative], ...] = ()
+    stage: Stage = 0
 
     @field_validator("schedule")
     @classmethod
@@ -172,13 +276,30 @@ class Pairwise(Term):
 
 
 class Objective(Section):
-    """The terms by name; a term with weight 0 is not computed."""
+    """The terms by name; a term with weight 0 is not computed.
 
+    `balance` divides between saying and telling apart, the lambda of MLLMReID: `continuation` is multiplied by it, every
+    other term by 1 - `balance`. null: neither is.
+    """
+
+    balance: Share | None = None
     id: Identity = Identity(weight=0)
     triplet: Triplet = Triplet(weight=0)
     sdm: Pairwise = Pairwise(weight=0)
     infonce: Pairwise = Pairwise(weight=0)
     centres: Term = Term(weight=0)
+    continuation: Term = Term(weight=0)
+
+    def terms(self) -> dict[str, Term]:
+        """The terms that are computed, by name."""
+        found = {name: getattr(self, name) for name in type(self).model_fields if name != "balance"}
+        return {name: term for name, term in found.items() if term.weight > 0}
+
+    def share(self, name: str) -> float:
+        """What `balance` multiplies a term by."""
+        if self.balance is None:
+            return 1.0
+        return self.balance if name == "continuation" else 1 - self.balance
 
 
 class Sampling(Section):
@@ -274,16 +395,33 @@ class Recipe(Section):
     augmentation: Augmentation = Augmentation()
     training: Training = Training()
 
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What it reads."""
+        return self.prompts.modalities
+
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
         last = len(self.training.epochs) - 1
-        for name, level in self.tuning.levels.items():
-            if level.stage > last:
-                raise ValueError(
-                    f"tuning.levels.{name}.stage: {level.stage}, but training.epochs has stages 0 to {last}"
-                )
+        for place, entries in (("levels", self.tuning.levels), ("whole", self.tuning.whole)):
+            for name, entry in entries.items():
+                _check_stages(f"tuning.{place}.{name}", entry.stage, entry.until, last)
+        for name, term in self.objective.terms().items():
+            _check_stages(f"objective.{name}", term.stage, None, last)
         if self.readout.embedding == "after_neck" and not self.objective.id.weight:
             raise ValueError("readout.embedding: after_neck needs objective.id, which trains the neck")
-        if not any(getattr(self.objective, name).weight > 0 for name in type(self.objective).model_fields):
+        if not self.objective.terms():
             raise ValueError("objective: every term has weight 0; nothing would be learnt")
+        if self.readout.images_only and self.prompts.text is not None:
+            raise ValueError(f"prompts.text: {self.readout.kind} is read of visual tokens only; set it to null")
+        if self.objective.continuation.weight and self.training.chunk:
+            raise ValueError("training.chunk: objective.continuation takes whole batches; use training.accumulate")
         return self
+
+
+def _check_stages(where: str, first: int, until: int | None, last: int) -> None:
+    for key, stage in (("stage", first), ("until", until)):
+        if stage is not None and stage > last:
+            raise ValueError(f"{where}.{key}: {stage}, but training.epochs has stages 0 to {last}")
+    if until is not None and until < first:
+        raise ValueError(f"{where}.until: {until} is before stage {first}, in which it begins")

@@ -9,9 +9,9 @@ from distill.evaluation.result import StudentReport
 from distill.report import sections
 from distill.report.card import CARD, model_card
 from distill.report.facts import size_of, teacher_name
-from distill.report.page import page, paragraph
 from distill.report.pictures import draw_pictures
 from distill.training.run import Run
+from reid.html import page, paragraph
 
 PAGE, PICTURES = "report.html", "pictures"
 

@@ -13,7 +13,11 @@ from distill.recipe import dump_recipe
 from distill.report.attention import HOW, has_tokens
 from distill.report.facts import described, is_ordered, origins, size_of
 from distill.report.history import MEAN, Series, history
-from distill.report.page import (
+from distill.report.pictures import rank_list_name
+from distill.report.plots import NAMES
+from distill.spectrum.analysis import ceiling_rows
+from distill.training.run import Run
+from reid.html import (
     Section,
     code,
     facts,
@@ -26,10 +30,6 @@ from distill.report.page import (
     table,
     tiles,
 )
-from distill.report.pictures import rank_list_name
-from distill.report.plots import NAMES
-from distill.spectrum.analysis import ceiling_rows
-from distill.training.run import Run
 from reid.modality import Modality
 from teacher.evaluation.tables import rules
 

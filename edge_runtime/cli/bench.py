@@ -53,14 +53,18 @@ def bench_command(
             opened = stack.enter_context(random_gallery(bundle, rows, index))
         else:
             opened = stack.enter_context(
-                Gallery.open(gallery, space_id=bundle.space_id, dim=bundle.dim, create=False, read_only=True, index=index)
+                Gallery.open(
+                    gallery, space_id=bundle.space_id, dim=bundle.dim, create=False, read_only=True, index=index
+                )
             )
         serving = embedder.engine
         sizes = sorted({1, bundle.profile.opt, bundle.profile.max})
         found = stages(embedder, opened, crops, rounds=rounds, batches=sizes)
         say.line(f"{bundle.folder}: {serving}")
         counted, scan = opened.count, opened.index
-        for line in table([("ms", "p50", "p99"), *((s.name, f"{s.p50:.3f}", f"{s.p99:.3f}") for s in found)], right=(1, 2)):
+        for line in table(
+            [("ms", "p50", "p99"), *((s.name, f"{s.p50:.3f}", f"{s.p99:.3f}") for s in found)], right=(1, 2)
+        ):
             say.line(f"  {line}")
         say.line(f"  gallery: {counted} rows, {scan}{'' if gallery else ', of random directions'}")
         rates: dict[int, float] = {}

@@ -170,7 +170,9 @@ def list_images(places: Sequence[Path], person: str | None, tracklets: bool) -> 
         elif place.is_dir():
             people = sorted(path for path in place.iterdir() if path.is_dir())
             if not people:
-                raise UserError(f"{place}: has no sub-folders, one for each person; make them, or say who with --person")
+                raise UserError(
+                    f"{place}: has no sub-folders, one for each person; make them, or say who with --person"
+                )
             for folder in people:
                 # A folder inside a person's folder is a tracklet of its own.
                 found += [one(path, folder.name, str(path.parent)) for path in _images(folder)]

@@ -128,7 +128,9 @@ def assign_command(ids: tuple[int, ...], person: str | None, place: Path | None,
 @click.option("--max-rows", type=click.IntRange(0), help="Of the rest keep so many, the newest.")
 @click.option("--known", is_flag=True, help="Also rows of known people. Default: unknown ones only.")
 @gallery_option
-def expire_command(keep_days: float | None, max_rows: int | None, known: bool, place: Path | None, as_json: bool) -> None:
+def expire_command(
+    keep_days: float | None, max_rows: int | None, known: bool, place: Path | None, as_json: bool
+) -> None:
     """Delete what is too old, then what is too many."""
     say = Speaker(as_json)
     if keep_days is None and max_rows is None:

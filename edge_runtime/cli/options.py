@@ -203,7 +203,8 @@ def moment(text: str | None, option: str, now: float) -> float | None:
         when = datetime.fromisoformat(re.sub(r"Z\Z", "+00:00", text))
     except ValueError:
         raise UserError(
-            f"{option} {text}: expected a time such as 2026-11-28T10:00 (UTC), 90min, 12h, 7d, now, or seconds since 1970"
+            f"{option} {text}: expected a time such as 2026-11-28T10:00 (UTC), 90min, 12h, 7d, now, or seconds since "
+            "1970"
         ) from None
     return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
 
@@ -220,6 +221,8 @@ def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[s
     """Rows of words in columns, those in `right` to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
     return [
-        "  ".join(word.rjust(w) if i in right else word.ljust(w) for i, (word, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            word.rjust(w) if i in right else word.ljust(w) for i, (word, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]

@@ -66,7 +66,9 @@ class Queries:
 @filter_options
 @click.option("--threshold", metavar="COSINE | FILE", help="From which cosine on it is the person; else unknown.")
 @click.option("--far", type=float, help="Of a FILE of `reid calibrate`: at this false-accept rate. Default: its least.")
-@click.option("--aggregate", type=click.Choice(AGGREGATES), default="best", show_default=True, help="Score of a person.")
+@click.option(
+    "--aggregate", type=click.Choice(AGGREGATES), default="best", show_default=True, help="Score of a person."
+)
 @click.option("--rows-of-person", type=click.IntRange(1), default=3, show_default=True, help="Of --aggregate mean.")
 @click.option("--rerank", type=click.IntRange(2), metavar="N", help="Re-rank the best N rows by common neighbours.")
 @click.option("--centre", is_flag=True, help="Take each modality's mean in the gallery off first.")

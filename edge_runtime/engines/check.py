@@ -67,7 +67,7 @@ def judge(engine: Engine, check: CheckSet, precision: str, gates: Mapping[str, A
     cosines = np.clip(np.einsum("ij,ij->i", wanted, given), -1, 1)[~bad]
     least = float(cosines.min()) if cosines.size else float("nan")
     mean = float(cosines.mean()) if cosines.size else float("nan")
-    bars = gates.get(precision) or GATES.get(precision, GATES["fp16"])
+    bars = gates.get(precision) or GATES[precision.partition("-")[0]]
     missed = [f"{int(bad.sum())} of {len(found)} embeddings are NaN or infinite"] if bad.any() else []
     for name, number in (("cosine_min", least), ("cosine_mean", mean)):
         bar = bars.get(name)

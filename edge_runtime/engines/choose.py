@@ -12,7 +12,7 @@ from typing import Any
 from edge_runtime.bundle import Bundle, CheckSet
 from edge_runtime.engines.check import Verdict, judge
 from edge_runtime.engines.engine import Engine
-from edge_runtime.engines.onnxruntime import CPU, INSTALL, TENSORRT, OnnxRuntimeEngine, providers, settings_of
+from edge_runtime.engines.onnxruntime import CPU, TENSORRT, OnnxRuntimeEngine, providers, settings_of
 from edge_runtime.engines.openvino import OpenVinoEngine
 from edge_runtime.engines.tensorrt.cache import place
 from reid.errors import UserError
@@ -20,9 +20,11 @@ from reid.errors import UserError
 ENGINES = ("auto", "tensorrt", "onnxruntime", "openvino")
 ON_GPU = ("fp16", "fp32", "bf16", "int8")
 """Precisions in the order in which a GPU is to try them. INT8 last: on NVIDIA's, a transformer is often no faster."""
-ON_CPU = ("fp32", "fp16", "bf16", "int8")
+ON_CPU = ("fp32", "fp16", "bf16", "int8-cpu", "int8")
 """The same for a CPU, which computes fp16 in fp32 and so gains nothing by it. INT8 is fast there but changes
 neighbours: it is taken where nothing else is in the bundle, or where it is asked for."""
+_MEANT = {"int8": ("int8-cpu", "int8")}
+"""Precision that is asked for -> graphs that are meant: CPUs have one of their own for int8."""
 
 Say = Callable[[str], None]
 
@@ -52,6 +54,16 @@ class Serving:
     why: str
     verdict: Verdict
     tried: tuple[Tried, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """ "onnxruntime", "openvino" or "tensorrt"."""
+        return self.engine.name
+
+    @property
+    def provider(self) -> str:
+        """What of it computes."""
+        return self.engine.provider
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -87,27 +99,27 @@ def candidates(
 
     Args:
         engine: "auto", "onnxruntime" or "openvino". precision: the only one that will do; None: any.
-
-    Raises:
-        UserError: the bundle lacks the precision.
     """
     if engine in ("auto", "onnxruntime"):
-        for provider in providers():
+        there = providers()
+        if not there:
+            # Opening it says what is wrong with the installation.
+            yield Candidate("onnxruntime", "fp32", "", partial(OnnxRuntimeEngine, bundle.folder))
+        for provider in there:
             # ONNX Runtime's own TensorRT builds for minutes without a word: not unless it is asked for.
             if provider == TENSORRT and engine == "auto":
                 continue
             for chosen in _precisions(bundle, precision, ON_CPU if provider == CPU else ON_GPU):
                 path = bundle.file(bundle.graph(chosen).path)
                 why = _why(engine, f"ONNX Runtime's {provider.removesuffix('ExecutionProvider')} provider")
-                kept = place(bundle.folder, cache) if provider == TENSORRT else None
+                kept = _kept(bundle, cache) if provider == TENSORRT else None
                 settings = settings_of(provider, chosen, kept)
                 opening = partial(OnnxRuntimeEngine, path, provider, threads=threads, settings=settings)
-                notice = (
-                    "" if kept is None else f"builds its engine in {kept} the first time, for minutes without a word"
-                )
+                notice = "" if provider != TENSORRT else "builds an engine the first time, for minutes without a word"
                 yield Candidate(f"onnxruntime {provider} {chosen}", chosen, why, opening, notice)
     if engine == "openvino" or (engine == "auto" and find_spec("openvino") is not None):
-        for chosen, path in _for_openvino(bundle, precision):
+        for chosen in _precisions(bundle, precision, ON_CPU):
+            path = bundle.file(bundle.graph(chosen).path)
             compiling = partial(OpenVinoEngine, path, threads=threads)
             yield Candidate(f"openvino CPU {chosen}", chosen, _why(engine, "OpenVINO"), compiling)
 
@@ -139,8 +151,7 @@ def choose(
             tried = _not(tried, candidate.name, why, say)
             continue
         return Serving(engine, candidate.precision, candidate.why, verdict, tried)
-    told = "; ".join(map(str, tried)) or f"neither onnxruntime nor openvino is installed; {INSTALL}"
-    raise UserError(f"{bundle.folder}: no engine can serve it here: {told}")
+    raise UserError(f"{bundle.folder}: no engine can serve it here: {'; '.join(map(str, tried))}")
 
 
 def _not(tried: tuple[Tried, ...], name: str, why: str, say: Say) -> tuple[Tried, ...]:
@@ -148,28 +159,24 @@ def _not(tried: tuple[Tried, ...], name: str, why: str, say: Say) -> tuple[Tried
     return (*tried, Tried(name, why))
 
 
+def _kept(bundle: Bundle, cache: Path | None) -> Path | None:
+    """Where ONNX Runtime's TensorRT keeps its engines; None: nowhere, and it builds them at each start."""
+    try:
+        return place(bundle.folder, cache)
+    except UserError:
+        return None
+
+
 def _why(engine: str, what: str) -> str:
     return f"asked for, by {what}" if engine != "auto" else f"the fastest that runs here: {what}"
 
 
+def has(bundle: Bundle, precision: str) -> bool:
+    """Whether a bundle has what somebody means who asks for this precision."""
+    return any(name in bundle.precisions for name in _MEANT.get(precision, (precision,)))
+
+
 def _precisions(bundle: Bundle, asked: str | None, order: tuple[str, ...]) -> list[str]:
-    """Of the bundle's ONNX graphs; `asked` alone if it is given and there."""
-    there = [name for name in order if name in bundle.precisions]
-    if asked is None:
-        return there
-    if asked not in there and not _is_openvino(bundle, asked):
-        bundle.graph(asked)  # refuses, and names those that there are
-    return [asked] if asked in there else []
-
-
-def _for_openvino(bundle: Bundle, asked: str | None) -> list[tuple[str, Path]]:
-    """Precisions and files; of int8 OpenVINO's own model before the ONNX graph."""
-    found = [(name, bundle.file(bundle.graph(name).path)) for name in _precisions(bundle, asked, ON_CPU)]
-    if not _is_openvino(bundle, "int8") or asked not in (None, "int8"):
-        return found
-    own = ("int8", bundle.file(bundle.graph("int8", format="openvino").path))
-    return [own, *found] if asked == "int8" else [*[pair for pair in found if pair[0] != "int8"], own]
-
-
-def _is_openvino(bundle: Bundle, precision: str) -> bool:
-    return any((g.role, g.format, g.precision) == ("image", "openvino", precision) for g in bundle.description.graphs)
+    """Of the bundle's graphs, those that were asked for, in the order in which to try them."""
+    meant = order if asked is None else _MEANT.get(asked, (asked,))
+    return [name for name in order if name in meant and name in bundle.precisions]

@@ -46,14 +46,13 @@ class Address:
     def __post_init__(self) -> None:
         try:
             parts = urlsplit(self.uri)
-            known, secret = parts.scheme in SCHEMES, parts.scheme != "unix" and "@" in parts.netloc
-            found = (parts.path if parts.scheme == "unix" else parts.hostname) and (parts.scheme == "unix" or True)
-            _ = None if parts.scheme == "unix" else parts.port
+            place = parts.path if parts.scheme == "unix" else parts.hostname
+            known = parts.scheme in SCHEMES and bool(place) and (parts.scheme == "unix" or parts.port != 0)
         except ValueError:
-            known, secret, found = False, "@" in self.uri, None
-        if secret:
-            raise UserError(f"--to: has a password in the URI; leave it out and set {TOKEN_VARIABLE}=user:password")
-        if not known or not found:
+            known = False
+        if "@" in self.uri:
+            raise UserError(f"--to: has a name or password in the URI; set {TOKEN_VARIABLE}=user:password instead")
+        if not known:
             raise UserError(
                 f"--to {self.uri}: expected the URI of a Milvus server, such as http://127.0.0.1:19530 or https://host"
             )

@@ -63,6 +63,18 @@ class Collection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def check_space(self, space_id: str) -> None:
+        """Refuse another bundle's embeddings.
+
+        Raises:
+            UserError: the collection is of another space.
+        """
+        if self.space_id != space_id:
+            raise UserError(
+                f"{self.address}: holds embeddings of bundle space {self.space_id}; these are of {space_id}: "
+                "choose another with --collection"
+            )
+
     # ------------------------------------------------------------------------------------------------------ writing
 
     def upsert(self, records: list[dict[str, Any]]) -> None:
@@ -193,11 +205,8 @@ class Collection:
             )
         self.space_id, self.name_id = said["reid.space_id"], said["reid.name"]
         self.dim = int(vectors[0]["params"]["dim"])
-        if space_id is not None and self.space_id != space_id:
-            raise UserError(
-                f"{self.address}: holds embeddings of bundle space {self.space_id}; these are of {space_id}: "
-                "choose another with --collection"
-            )
+        if space_id is not None:
+            self.check_space(space_id)
         if dim is not None and self.dim != dim:
             raise UserError(f"{self.address}: holds embeddings of width {self.dim}; these have {dim}")
 

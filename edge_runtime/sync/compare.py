@@ -37,20 +37,21 @@ def compare(outbox: Outbox, collection: Collection, device: str, batch: int) -> 
     collection.load()
     mine = record.expression(Filter(), device) or ""
     there = {int(r["row_id"]): int(r["seq"]) for page in collection.pages(mine, ("row_id", "seq")) for r in page}
+    met: set[int] = set()
     seq = sent = deleted = 0
     while True:
         state, changes = outbox.read(seq, batch)
+        collection.check_space(state.space_id)
         if not changes:
             break
-        live = [(c, c.row) for c in changes if c.row is not None]
-        lacking = [
-            record.record_of(device, c.row_id, c.seq, row) for c, row in live if there.pop(c.row_id, None) != c.seq
-        ]
-        collection.upsert(lacking)
-        sent += len(lacking)
-        gone = [c.row_id for c in changes if c.row is None and there.pop(c.row_id, None) is not None]
+        live = [(change, change.row) for change in changes if change.row is not None]
+        lacking = [(c, row) for c, row in live if there.get(c.row_id) != c.seq]
+        collection.upsert([record.record_of(device, c.row_id, c.seq, row) for c, row in lacking])
+        met.update(change.row_id for change, _ in live)
+        gone = [c.row_id for c in changes if c.row is None and (c.row_id in there or c.row_id in met)]
         collection.delete([record.key_of(device, row_id) for row_id in gone])
-        deleted += len(gone)
-        seq = changes[-1].seq
-    collection.delete([record.key_of(device, row_id) for row_id in there])
-    return Compared(seq, sent, deleted + len(there))
+        met.update(gone)
+        sent, deleted, seq = sent + len(lacking), deleted + len(gone), changes[-1].seq
+    orphans = there.keys() - met
+    collection.delete([record.key_of(device, row_id) for row_id in sorted(orphans)])
+    return Compared(state.seq, sent, deleted + len(orphans))

@@ -20,6 +20,7 @@ from reid.cli.shell import HELP_NAMES, LazyGroup
     lazy={
         "synth": ("reid.cli.synth:synth", "make people that never existed, in four modalities"),
         "derive": ("reid.cli.derive:derive", "make infrared views and sketches out of photographs"),
+        "boxes": ("reid.cli.boxes:boxes", "write images as the lines that a device enrols"),
         "show": ("reid.cli.show:show", "draw a contact sheet: rows people, columns modalities and cameras"),
     },
 )

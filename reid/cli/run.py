@@ -8,28 +8,28 @@ import click
 
 
 @click.command("run")
-@click.argument("road", type=click.Path(path_type=Path))
+@click.argument("road")
 @click.option("--from", "first", metavar="STAGE", help="Make this stage and all after it anew.")
 @click.option("--until", "last", metavar="STAGE", help="Stop after this stage.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another value; repeatable.")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder of all that is made. Default: the file's.")
 @click.option("--dry-run", "dry", is_flag=True, help="Say what would be done, and do nothing.")
 def run_command(
-    road: Path, first: str | None, last: str | None, changes: tuple[str, ...], out: Path | None, dry: bool
+    road: str, first: str | None, last: str | None, changes: tuple[str, ...], out: Path | None, dry: bool
 ) -> None:
-    """Go down the whole road that a file describes: data, teacher, student, export, device.
+    """Go down a whole road: data, teacher, student, export, device. ROAD is a file, or the name of one that is here.
 
     Every stage is a command, which is printed. A stage whose product is there, made by the same command from the same
     products of others, is passed; so the same call goes on where it was interrupted.
 
     \b
-    reid run recipes/roads/demo.yaml --dry-run
+    reid run demo --dry-run
     reid run mine.yaml --from student --set steps=2400
     """
-    from reid.road.recipe import read_road
+    from reid.road.recipe import find_road, read_road
     from reid.road.run import travel
 
-    found = read_road(road, changes, out)
+    found = read_road(find_road(road), changes, out)
     try:
         passed = travel(found, first=first, last=last, dry=dry, say=lambda line: click.echo(line))
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,21 @@ class Road:
         if name not in names:
             raise UserError(f"stage '{name}': not in this road; {_near(name, names)}")
         return names.index(name)
+
+
+def find_road(name: str) -> Path:
+    """The file `name`, or the road of this name that comes with the package.
+
+    Raises:
+        UserError: there is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    packaged = {entry.name.removesuffix(".yaml"): entry for entry in files("recipes.road").iterdir()}
+    known = sorted(road for road, entry in packaged.items() if entry.name.endswith(".yaml"))
+    if name not in known:
+        raise UserError(f"{name}: no such file, and no road of this name; {_near(name, known)}")
+    return Path(str(packaged[name]))
 
 
 def read_road(path: Path, changes: Sequence[str] = (), folder: Path | None = None) -> Road:

@@ -47,9 +47,7 @@ def embed_text(
     from teacher.embedder import Embedder
 
     sentences = _sentences(texts, source)
-    samples = [
-        Sample(f"#{number}", "", Modality.TEXT, Split.QUERY, text=text) for number, text in enumerate(sentences)
-    ]
+    samples = [Sample(f"#{number}", "", Modality.TEXT, Split.QUERY, text=text) for number, text in enumerate(sentences)]
     teacher = open_teacher(
         checkpoint, base=base, revision=revision, recipe_name=recipe_name, changes=changes, device=device, dtype=dtype,
         merge=merge,

@@ -1,4 +1,4 @@
-"""`teacher embed-text`: what a device without a text student is given, is what `teacher embed` makes of the sentence."""
+"""`teacher embed-text`: what a device is given for a sentence is what `teacher embed` makes of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def test_a_sentence_has_the_embedding_that_it_has_in_the_store(
 ) -> None:
     checkpoint = teacher_of()
     store = tmp_path / "store"
-    done = reid("teacher", "embed", people.root, "--teacher", checkpoint, "--device", "cpu", "--float32", "--out", store)
+    done = reid(
+        "teacher", "embed", people.root, "--teacher", checkpoint, "--device", "cpu", "--float32", "--out", store
+    )
     assert done.code == 0, done.err
     opened = EmbeddingStore.open(store)
     rows = [i for i, sample in enumerate(people.samples) if sample.modality is Modality.TEXT][:3]
@@ -55,8 +57,8 @@ def test_a_file_of_sentences_is_read_and_each_is_embedded_once(
     (tmp_path / "lines.txt").write_text("a man in a coat\n\n  a woman \na man in a coat\n")
     out = tmp_path / "q.npz"
     done = reid(
-        "teacher", "embed-text", "a woman", "--file", tmp_path / "lines.txt", "--teacher", teacher_of(), "--device", "cpu",
-        "--batch", 1, "--out", out,
+        "teacher", "embed-text", "a woman", "--file", tmp_path / "lines.txt", "--teacher", teacher_of(),
+        "--device", "cpu", "--batch", 1, "--out", out,
     )  # fmt: skip
     assert done.code == 0, done.err
     assert vectors(out)["texts"].tolist() == ["a woman", "a man in a coat"]

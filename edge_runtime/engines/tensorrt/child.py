@@ -23,7 +23,7 @@ from reid.errors import UserError
 def main(request: Path) -> int:
     """Do what the file says; exit status 0 if the engine is there."""
     asked = json.loads(request.read_text(encoding="utf-8"))
-    profile = Profile(*asked["key"]["profile"].values())
+    profile = Profile(**asked["key"]["profile"])
     key = Key(**{**asked["key"], "profile": profile})
     options = BuildOptions(
         key.precision, profile, workspace=asked["workspace"], fp32_nodes=tuple(asked["fp32_nodes"]),

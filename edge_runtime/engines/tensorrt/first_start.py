@@ -155,7 +155,7 @@ class FirstStart:
 
     def _usable(self, precision: str | None) -> list[str]:
         """Precisions whose graph this TensorRT takes and the bundle has, in the order to try them."""
-        asked = ON_GPU if precision is None else (precision,)
+        asked = tuple(name for name in ON_GPU if precision in (None, name))
         source = {name: graph_precision(self._machine.trt, BuildOptions(name)) for name in asked}
         # Where types do not come from the graph, every precision is made of the fp32 one.
         return [name for name in asked if source[name] in self._bundle.precisions and self._wanted(name, precision)]

@@ -16,10 +16,10 @@ from PIL import Image
 from reports import NASTY, Reported
 
 from distill.report.make import write_report
-from distill.report.page import facts, figure, page, table
 from distill.report.pictures import validated
 from distill.report.sections import PRIVACY
 from reid.artifact import check_files, read_manifest
+from reid.html import facts, figure, page, table
 from reid.modality import Modality
 
 SECTIONS = [

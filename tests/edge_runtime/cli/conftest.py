@@ -85,9 +85,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def edge(
-    reid: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Path
-) -> Callable[..., Any]:
+def edge(reid: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Path) -> Callable[..., Any]:
     """edge("search", ...) runs the command in an empty folder, with one thread, on the bundle where it takes one."""
     monkeypatch.chdir(tmp_path)
 

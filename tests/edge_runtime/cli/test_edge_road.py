@@ -96,7 +96,9 @@ def test_somebody_unnamed_who_was_seen_before_is_unknown_but_matched(edge: Any, 
     assert "unknown, seen before" in edge("search", "seen.db", file, "--threshold", 0.9).out
 
 
-@pytest.mark.parametrize("words", [("--camera", "yard"), ("--seen-in", "ir"), ("--until", "2001-01-01"), ("--not-known",)])
+@pytest.mark.parametrize(
+    "words", [("--camera", "yard"), ("--seen-in", "ir"), ("--until", "2001-01-01"), ("--not-known",)]
+)
 def test_a_filter_that_nothing_meets_gives_an_empty_answer(
     words: tuple[str, ...], edge: Any, gallery: Path, people: Path
 ) -> None:

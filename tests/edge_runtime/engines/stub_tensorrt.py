@@ -2,7 +2,8 @@
 
 STUB_TENSORRT names the file. Keys: `log`: file that each build adds its workspace in MiB and its greatest batch to;
 `fits`: [MiB, batch] that a build may have at most, else it is out of memory; `kill`: the first so many builds end by
-SIGKILL; `hang`: the builder touches this file and waits for ever; `parses`: false: the parser refuses.
+SIGKILL; `hang`: the builder touches this file and waits for ever; `parses`: false: the parser refuses; `bytes`: an
+engine's size.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Builder(trt.Builder):  # type: ignore[misc, name-defined]
             signal.pause()
         most, largest = asked.get("fits", (1 << 20, 1 << 20))
         trt.behaviour["builds"] = workspace <= most and batch <= largest
-        return super().build_serialized_network(network, config)
+        plan = super().build_serialized_network(network, config)
+        return None if plan is None else plan.ljust(asked.get("bytes", 0), b".")
 
 
 trt.Builder = Builder

@@ -60,7 +60,7 @@ def load(monkeypatch: pytest.MonkeyPatch, bundle: Path, stand_in: StandIn, **opt
 def test_a_gpu_comes_before_the_cpu_and_half_precision_first(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
     stand_in = StandIn(CPU, TENSORRT, CUDA, starts=(TENSORRT, CUDA))
     with load(monkeypatch, bundle, stand_in) as made:
-        assert (made.engine.engine.provider, made.engine.precision) == (CUDA, "fp16")
+        assert (made.engine.provider, made.engine.precision) == (CUDA, "fp16")
     # TensorRT inside ONNX Runtime is silent for minutes, so nobody gets it unasked.
     assert stand_in.asked == [("student.fp16.onnx", CUDA, {"use_tf32": 0})]
 
@@ -71,7 +71,7 @@ def test_onnx_runtimes_own_tensorrt_keeps_its_engines(
     stand_in, said = StandIn(CPU, TENSORRT, CUDA, starts=(TENSORRT, CUDA)), list[str]()
     cache = tmp_path / "cache"
     with load(monkeypatch, bundle, stand_in, engine="onnxruntime", cache=cache, say=said.append) as made:
-        assert made.engine.engine.provider == TENSORRT
+        assert made.engine.provider == TENSORRT
     ((graph, _, settings),) = stand_in.asked
     assert (graph, settings["trt_engine_cache_path"]) == ("student.fp16.onnx", str(cache))
     assert settings["trt_fp16_enable"]
@@ -83,7 +83,7 @@ def test_a_provider_that_does_not_start_is_no_provider(monkeypatch: pytest.Monke
     """The real one says so in its log alone, and computes on the CPU."""
     stand_in = StandIn(CPU, CUDA, starts=())
     with load(monkeypatch, bundle, stand_in) as made:
-        assert (made.engine.engine.provider, made.engine.precision) == (CPU, "fp32")
+        assert (made.engine.provider, made.engine.precision) == (CPU, "fp32")
         told = [str(tried) for tried in made.engine.tried]
     assert "CUDAExecutionProvider does not start here; its libraries are missing" in told[1]
 
@@ -91,6 +91,6 @@ def test_a_provider_that_does_not_start_is_no_provider(monkeypatch: pytest.Monke
 def test_a_setting_that_an_older_version_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
     stand_in = StandIn(CPU, CUDA, starts=(CUDA,), refuses=("use_tf32",))
     with load(monkeypatch, bundle, stand_in, precision="fp32") as made:
-        assert made.engine.engine.provider == CUDA
+        assert made.engine.provider == CUDA
         assert made.embed([np.ones((3, 3, 3), np.uint8)], "rgb").shape == (1, made.dim)
     assert [settings for _, _, settings in stand_in.asked] == [{"use_tf32": 0}, {}]

@@ -61,6 +61,10 @@ class Server:
                     client.close()
         raise AssertionError(f"{self.name} does not answer")
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def stop(self) -> None:
         """Kill it: an outage."""
         if self._process is not None:
@@ -105,6 +109,8 @@ class Milvus(Server):
 
         config = milvus.MilvusServerConfig(data_dir=str(folder))
         config.resolve_storage()
+        # A killed server counts as alive for so many seconds, in which the next one loads nothing; 30 by default.
+        config.set("common.session.ttl", 3)
         for key, (_, found) in config.configurable_items.items():
             if key.endswith("_port"):
                 config.listen_ports[key] = (found, None)

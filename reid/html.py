@@ -1,4 +1,4 @@
-"""A page that needs nothing but itself: no script, no address, pictures inside."""
+"""Pages without a script or an address of somewhere else: they open offline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 _CSS = """
 :root { color-scheme: light dark; --ink: #1a202c; --faint: #5f6b7a; --paper: #ffffff; --card: #f5f6f8;
@@ -127,16 +128,31 @@ def tiles(shown: Sequence[tuple[str, str, str]]) -> str:
     return f'<div class="tiles">{"".join(each)}</div>'
 
 
-def code(text: str) -> str:
-    """As it is, in columns: for text of many short lines."""
-    return f'<pre class="columns">{escape(text)}</pre>'
+def code(text: str, *, columns: bool = True) -> str:
+    """As it is; in columns if it is text of many short lines."""
+    kind = _class("columns" if columns else "")
+    return f"<pre{kind}>{escape(text)}</pre>"
 
 
 def figure(picture: Path, alt: str, caption: str = "") -> str:
     """A PNG, inside the page. `alt` says what it shows to who does not see it."""
     data = base64.b64encode(picture.read_bytes()).decode("ascii")
-    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}">{below}</figure>'
+    return _figure(f"data:image/png;base64,{data}", alt, escape(caption))
+
+
+def linked_figure(address: str, alt: str) -> str:
+    """A picture that lies beside the page, at a relative address; a click opens it."""
+    return _figure(quote(address), alt, link(address, alt))
+
+
+def link(address: str, text: str) -> str:
+    """To what lies beside the page, at a relative address."""
+    return f'<a href="{quote(address)}">{escape(text)}</a>'
+
+
+def _figure(source: str, alt: str, below: str) -> str:
+    caption = f"<figcaption>{below}</figcaption>" if below else ""
+    return f'<figure><img src="{source}" alt="{escape(alt)}" loading="lazy">{caption}</figure>'
 
 
 def folded(summary: str, body: str) -> str:

@@ -1,0 +1,1 @@
+"""Roads that come with the package: `reid run NAME`."""
