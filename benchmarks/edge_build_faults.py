@@ -61,8 +61,9 @@ def prepare(folder: Path) -> None:
 
     fit = Preprocessing(8, 4)
     crops = synthetic_crops(fit, 3)
+    model = onnx.load_model_from_string(import_module("small_graphs").means())
     import_module("small_bundles").small_bundle(
-        folder, metadata=False, preprocessing=fit, dim=3, graphs={"fp16": onnx.load_model_from_string(import_module("small_graphs").means())},
+        folder, metadata=False, preprocessing=fit, dim=3, graphs={"fp16": model},
         crops=crops, reference=crops.pixels.astype(np.float32).mean(axis=(1, 2)), profile=Profile(2, 3, 4),
     )  # fmt: skip
     (folder / "asked.json").write_text(json.dumps({"log": str(folder / "builds.log"), "bytes": PLAN}))

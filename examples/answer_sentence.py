@@ -41,7 +41,9 @@ def answer_sentence(
         answers = identify(gallery, queries.embed([sentence]), Filter(since=since), Rules(top=5))
         for rank, candidate in enumerate(answers[0].candidates, 1):
             hit = candidate.hits[0]
-            click.echo(f"{rank}  {candidate.person_id or UNKNOWN:<12} {candidate.score:.3f}  camera {hit.camera_id or '-'}")
+            click.echo(
+                f"{rank}  {candidate.person_id or UNKNOWN:<12} {candidate.score:.3f}  camera {hit.camera_id or '-'}"
+            )
         if show is not None:
             save_picture(draw_answers(gallery, [sentence], [sentence], answers, None, top=5, title=str(place)), show)
 

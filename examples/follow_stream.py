@@ -10,8 +10,8 @@ Boxes come from any detector with any tracker, as JSON lines with [left, top, wi
 
     {"frame": 12, "boxes": [{"box": [412, 80, 64, 170], "track": "7"}]}
 
---boxes is a file of such lines, of frames numbered from 0. --detector is a command that gets a line for each frame on its
-standard input, {"frame": 12, "data": a JPEG in base64}, and answers each with a line of boxes.
+--boxes is a file of such lines, of frames numbered from 0. --detector is a command that gets a line for each frame on
+its standard input, {"frame": 12, "data": a JPEG in base64}, and answers each with a line of boxes.
 
 What is printed: a line when a track gets a name, or another one. A track that ends without a name is enrolled as
 unknown, one row for all of its crops, so that the next time it is "seen before".
@@ -20,26 +20,30 @@ unknown, one row for all of its crops, so that the next time it is "seen before"
 from __future__ import annotations
 
 import base64
+import io
 import json
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from PIL import Image
 
 from edge_runtime.boxes import BoxReader
 from edge_runtime.embedder import Embedder
-from edge_runtime.enrol import Enroller, Observation, as_jpeg, fused
+from edge_runtime.enrol import Enroller, Observation
 from edge_runtime.gallery import Gallery
 from edge_runtime.images import read_image
-from edge_runtime.search import Answer, Rules, identify
+from edge_runtime.search import Answer, Rules, fuse, identify, quality
 from reid.cli.shell import run
 from reid.errors import UserError
+from reid.similarity import Floats
 
 ENDINGS = {".jpg", ".jpeg", ".png"}
 CROPS = 8
@@ -53,29 +57,43 @@ Boxes = Callable[[int, Image.Image], Mapping[str, Any]]
 
 @dataclass
 class Track:
-    """The last crops of a track, and who it is so far."""
+    """The last crops of a track with their embeddings and weights, and who it is so far."""
 
     crops: list[Observation] = field(default_factory=list)
+    embeddings: list[Floats] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
     name: str = ""
     matched: bool = False
+
+    def add(self, crop: Observation, embedding: Floats, weight: float) -> None:
+        """One more; the oldest goes."""
+        self.crops = [*self.crops, crop][-CROPS:]
+        self.embeddings = [*self.embeddings, embedding][-CROPS:]
+        self.weights = [*self.weights, weight][-CROPS:]
 
 
 class Follower:
     """Answers for each track, and enrols those that end without a name."""
 
-    def __init__(self, embedder: Embedder, gallery: Gallery, threshold: float | None, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, embedder: Embedder, gallery: Gallery, threshold: float | None, say: Callable[[str], None]
+    ) -> None:
         self._embedder, self._gallery, self._say = embedder, gallery, say
         self._rules = Rules(top=1, threshold=threshold)
-        self._enroller = Enroller(embedder, gallery, skip_broken=True)
+        self._enroller = Enroller(embedder, gallery)
         self._tracks: dict[str, Track] = {}
 
-    def see(self, seen: tuple[Observation, ...], now: float) -> None:
-        """One frame's boxes."""
-        for one in seen:
-            track = self._tracks.setdefault(one.track or "?", Track())
-            track.crops = [*track.crops, one][-CROPS:]
-        for name in {one.track or "?" for one in seen}:
-            self._answer(name, self._tracks[name], now)
+    def see(self, seen: Sequence[Observation], now: float) -> None:
+        """One frame's boxes: embedded together, answered by track."""
+        if seen:
+            images = [read_image(one.image) for one in seen]
+            rows = self._embedder.embed(images, [one.modality for one in seen])
+            for one, image, row in zip(seen, images, rows, strict=True):
+                self._tracks.setdefault(one.track or "?", Track()).add(one, row, quality(np.asarray(image)))
+            names = list(dict.fromkeys(one.track or "?" for one in seen))
+            fused = np.stack([fuse(np.stack(t.embeddings), t.weights) for t in map(self._tracks.__getitem__, names)])
+            for name, answer in zip(names, identify(self._gallery, fused, rules=self._rules), strict=True):
+                self._tell(name, self._tracks[name], answer)
         for name in [name for name, track in self._tracks.items() if now - track.crops[-1].time > GAP]:
             self._end(name, self._tracks.pop(name))
 
@@ -85,21 +103,17 @@ class Follower:
             self._end(name, track)
         self._tracks = {}
 
-    def _answer(self, name: str, track: Track, now: float) -> None:
-        images = [read_image(one.image) for one in track.crops]
-        rows = self._embedder.embed(images, track.crops[-1].modality)
-        _, embedding = fused(images, rows, range(len(images)))
-        (answer,) = identify(self._gallery, embedding[None], rules=self._rules)
+    def _tell(self, name: str, track: Track, answer: Answer) -> None:
         told, track.matched = in_words(answer), answer.matched
         if told != track.name:
-            score = "" if answer.score is None else f" ({answer.score:.3f}, {len(images)} crops)"
-            self._say(f"{now:8.2f} s  track {name}: {told}{score}")
+            score = "" if answer.score is None else f" ({answer.score:.3f}, {len(track.crops)} crops)"
+            self._say(f"track {name}: {told}{score}")
             track.name = told
 
     def _end(self, name: str, track: Track) -> None:
         if not track.matched:
             self._enroller.add(track.crops)
-            self._say(f"          track {name} has ended and is enrolled as unknown")
+            self._say(f"track {name} has ended and is enrolled as unknown")
 
 
 def in_words(answer: Answer) -> str:
@@ -125,7 +139,9 @@ def open_source(source: str) -> tuple[Frames, float]:
         raise UserError(f"--source {source}: needs OpenCV; pip install opencv-python-headless") from error
     capture = cv2.VideoCapture(int(source) if source.isdigit() else source)
     if not capture.isOpened():
-        raise UserError(f"--source {source}: OpenCV cannot open it; expected a folder, a webcam's number, a URL, a video")
+        raise UserError(
+            f"--source {source}: OpenCV cannot open it; expected a folder, a webcam's number, a URL, a video"
+        )
 
     def frames() -> Frames:
         while True:
@@ -173,8 +189,6 @@ def boxes_of_command(command: str, stack: ExitStack) -> Boxes:
 
 def whole_jpeg(frame: Image.Image) -> bytes:
     """The frame in its own size."""
-    import io
-
     out = io.BytesIO()
     frame.save(out, "jpeg", quality=90)
     return out.getvalue()
@@ -202,13 +216,13 @@ def follow_stream(
         gallery = stack.enter_context(Gallery.open(place, space_id=embedder.space_id, dim=embedder.dim))
         follower = Follower(embedder, gallery, threshold, click.echo)
         reader = BoxReader(Path(), "boxes", camera, skip_broken=True)
+        began = time.time()
         for number, frame in enumerate(frames):
             found = reader.cut({"boxes": find(number, frame).get("boxes", [])}, frame, f"frame {number}")
             for problem in found.problems:
                 click.echo(f"skipped: {problem}", err=True)
-            now = number / rate
-            # A camera's own clock starts anywhere; a gallery's rows would take the time of day here.
-            follower.see(tuple(replace(one, time=now, image=as_jpeg(read_image(one.image))) for one in found.observations), now)
+            now = began + number / rate
+            follower.see([replace(one, time=now) for one in found.observations], now)
         follower.finish()
         click.echo(f"{place}: {gallery.count} rows")
 

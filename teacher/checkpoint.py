@@ -2,8 +2,10 @@
 
 adapter_config.json, adapter_model.safetensors   loads with peft.PeftModel.from_pretrained alone
 model/                                           instead, if every weight was trained
+tuned.safetensors                                parts of the model of which every weight was trained
+readout.safetensors                              what the readout brings: semantic token, interaction, cameras
 neck.safetensors                                 batch norm and classifier
-teacher.json                                     base, family, prompts, preprocessing, readout
+teacher.json                                     base, family, prompts, preprocessing, readout, cameras
 recipe.yaml                                      the full settings; reruns the training
 log.jsonl, tensorboard/                          how the training went
 """
@@ -11,7 +13,7 @@ log.jsonl, tensorboard/                          how the training went
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +29,34 @@ from teacher.backbone import Backbone, Base, load_backbone, without_transformers
 from teacher.encoder import Encoder
 from teacher.lora import ADAPTER, MAGNITUDE, fixed_magnitudes, without_peft_warnings
 from teacher.objective import Neck
+from teacher.readout import Reader, make_reader
 from teacher.recipe import load_recipe
-from teacher.settings import Recipe
+from teacher.settings import Interaction, Readout, Recipe
 from teacher.teacher import Teacher
+from teacher.whole import WholePart, match_parts, put_weights, weights_of
 
 KIND = "teacher"
 FORMAT = 1
 ABOUT, NECK, MODEL, RECIPE = "teacher.json", "neck.safetensors", "model", "recipe.yaml"
 PROCESSOR = "preprocessor_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_WEIGHTS, TUNED, READOUT = "adapter_model.safetensors", "tuned.safetensors", "readout.safetensors"
 
 
-def save_teacher(folder: Path, backbone: Backbone, recipe: Recipe, neck: Neck, adapter: PeftModel | None) -> None:
+def save_teacher(
+    folder: Path,
+    backbone: Backbone,
+    recipe: Recipe,
+    neck: Neck,
+    adapter: PeftModel | None,
+    reader: Reader | None = None,
+    parts: Sequence[WholePart] = (),
+) -> None:
     """Write a teacher into `folder`, which an `ArtifactWriter` makes whole.
 
     Args:
         folder: where. backbone: with the trained weights in it. recipe: in full.
-        neck: trained. adapter: None writes all weights to `model/`, unless nothing but the neck was trained.
+        neck: trained. adapter: None if the tuning has none.
+        reader: trained; None if it has no weights. parts: those that were trained whole.
     """
     if adapter is not None:
         _save_adapter(folder, adapter, backbone.base)
@@ -53,7 +66,12 @@ def save_teacher(folder: Path, backbone: Backbone, recipe: Recipe, neck: Neck, a
         backbone.tokenizer.save_pretrained(folder / MODEL)
         if backbone.image_processor:
             (folder / MODEL / PROCESSOR).write_text(json.dumps(backbone.image_processor), encoding="utf-8")
-    save_file({k: v.detach().cpu().contiguous() for k, v in neck.state_dict().items()}, folder / NECK)
+    if parts:
+        _save_weights(weights_of(backbone.model, parts), folder / TUNED)
+    if reader is not None and reader.state_dict():
+        _save_weights(reader.state_dict(), folder / READOUT)
+    _save_weights(neck.state_dict(), folder / NECK)
+    cameras = None if reader is None else reader.cameras
     about = {
         "format": FORMAT,
         "base": {"name": backbone.base.name, "revision": backbone.base.revision, "digest": backbone.base.digest},
@@ -63,6 +81,7 @@ def save_teacher(folder: Path, backbone: Backbone, recipe: Recipe, neck: Neck, a
         "preprocessing": backbone.preprocessing.to_dict(),
         "prompts": recipe.prompts.model_dump(),
         "readout": recipe.readout.model_dump(),
+        "cameras": None if cameras is None else {"kind": cameras.kind, "names": list(cameras.names)},
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -96,21 +115,67 @@ def load_teacher(
         backbone = _load_base(folder, about, base, recipe, device, dtype)
     # As it was trained: a base that was copied without its preprocessor_config.json would be shown other colours.
     backbone.preprocessing = Preprocessing.from_dict(about["preprocessing"], str(folder / ABOUT))
+    parts = match_parts(backbone.model, backbone.family, recipe.tuning.used_parts)
     adapter = _load_adapter(folder, backbone) if about["tuning"] == "lora" else None
+    changed = put_weights(places := weights_of(backbone.model, parts), _read_fitting(folder / TUNED, places))
     if adapter is not None and merge:
         adapter.merge_and_unload()
-    encoder = Encoder(backbone, recipe.prompts)
+    encoder = Encoder(backbone, recipe.prompts, _load_reader(folder, about, recipe.readout, backbone))
     neck = _load_neck(folder, backbone.width, recipe).to(device)
     kept = None if merge else adapter
     merged = adapter is not None and merge
-    return Teacher(encoder.eval(), recipe, backbone.base, neck.eval(), kept, merged, str(folder), manifest.sha256)
+    return Teacher(
+        encoder.eval(), recipe, backbone.base, neck.eval(), kept, merged, str(folder), manifest.sha256,
+        whole_weights=len(places), whole_changed=changed,
+    )  # fmt: skip
 
 
 def bare_teacher(backbone: Backbone, recipe: Recipe) -> Teacher:
-    """A base that was not trained, read by a recipe's prompts."""
-    readout = recipe.readout.model_copy(update={"embedding": "before_neck"})
-    recipe = recipe.model_copy(update={"readout": readout})
-    return Teacher(Encoder(backbone, recipe.prompts).eval(), recipe, backbone.base, identity=backbone.base.digest)
+    """A base that was not trained, read by a recipe's prompts: without a neck, an interaction or cameras."""
+    plain: dict[str, Any] = {"embedding": "before_neck", "css": "none"}
+    if recipe.readout.kind == "semantic_token":
+        plain |= {"token": "generated", "interaction": Interaction(kind="none")}
+    recipe = recipe.model_copy(update={"readout": recipe.readout.model_copy(update=plain)})
+    encoder = Encoder(backbone, recipe.prompts, make_reader(recipe.readout, backbone))
+    return Teacher(encoder.eval(), recipe, backbone.base, identity=backbone.base.digest)
+
+
+def go_on_from(
+    folder: Path,
+    recipe: Recipe,
+    backbone: Backbone,
+    reader: Reader,
+    adapter: PeftModel | None,
+    parts: Sequence[WholePart],
+) -> None:
+    """Put what another checkpoint has learnt into what will train: adapter, whole parts, readout.
+
+    Embeddings of cameras are those of its own data set, and are left out.
+
+    Raises:
+        UserError: the base, the levels, the parts or the readout differ, or `folder` is no checkpoint to go on from.
+    """
+    if recipe.tuning.kind not in ("lora", "parts"):
+        raise UserError(
+            f"--init {folder}: only goes with tuning.kind lora or parts; give --base {folder}/model instead"
+        )
+    if adapter is not None:
+        load_adapter_weights(adapter, folder, backbone.base)
+    else:
+        expect_kind(folder, KIND)
+        about = _read_about(folder)
+        if about["tuning"] != recipe.tuning.kind:
+            raise UserError(f"{folder}: its tuning.kind was {about['tuning']}, not {recipe.tuning.kind}")
+        _refuse_other_base(folder, about, backbone.base)
+    places = weights_of(backbone.model, parts)
+    put_weights(places, _read_fitting(folder / TUNED, places))
+    own, path = reader.state_dict(), folder / READOUT
+    found = _read_weights(path) if path.is_file() else {}
+    own, found = (
+        {key: value for key, value in state.items() if not key.startswith("cameras.")} for state in (own, found)
+    )
+    _refuse_other_keys(path, own, found)
+    put_weights(own, found)
 
 
 def load_adapter_weights(adapter: PeftModel, folder: Path, base: Base) -> None:
@@ -199,6 +264,37 @@ def _load_adapter(folder: Path, backbone: Backbone) -> PeftModel:
         raise UserError(f"{folder}: its adapter does not fit {backbone.base} ({reason})") from error
     _refuse_other_keys(folder / ADAPTER_WEIGHTS, _state_of(adapter), found)
     return adapter
+
+
+def _load_reader(folder: Path, about: dict[str, Any], readout: Readout, backbone: Backbone) -> Reader:
+    cameras = about.get("cameras") or {"kind": "", "names": []}
+    try:
+        kind, names = str(cameras["kind"]), [str(name) for name in cameras["names"]]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder / ABOUT}: 'cameras' is not what it was written as; copy the checkpoint again"
+        ) from error
+    reader = make_reader(readout, backbone, kind, names)
+    own = reader.state_dict()
+    put_weights(own, _read_fitting(folder / READOUT, own))
+    return reader.to(backbone.model.dtype).requires_grad_(False)
+
+
+def _read_fitting(path: Path, places: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights for these places; no file is looked for where there are none.
+
+    Raises:
+        UserError: the file is not readable, or holds other weights.
+    """
+    if not places:
+        return {}
+    found = _read_weights(path)
+    _refuse_other_keys(path, places, found)
+    return found
+
+
+def _save_weights(weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, path)
 
 
 def _load_neck(folder: Path, width: int, recipe: Recipe) -> Neck:

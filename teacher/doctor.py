@@ -15,8 +15,10 @@ from reid.modality import Modality
 from reid.similarity import normalise
 from reid.synthetic.world import World
 from teacher.batch import Batch, make_batch, to_device
+from teacher.checkpoint import TUNED
 from teacher.lora import ADAPTER
 from teacher.teacher import Teacher
+from teacher.whole import match_parts, weights_of
 
 _PEOPLE = 6
 _ALMOST = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 5e-3}
@@ -67,7 +69,7 @@ def examine(teacher: Teacher) -> list[Finding]:
         _variety(whole, usual),
         _people_apart(usual, probe),
     ]
-    return findings + _adapter(teacher, batch, whole)
+    return findings + _adapter(teacher, batch, whole) + _whole(teacher)
 
 
 def trainable(teacher: Teacher) -> list[str]:
@@ -81,10 +83,18 @@ def trainable(teacher: Teacher) -> list[str]:
         lines.append(
             f"adapter   {len(layers)} linear layers, {own:,} of {weights:,} weights, from {teacher.checkpoint}"
         )
+    elif teacher.whole_weights:
+        pass
     elif kind == "full" and teacher.checkpoint:
         lines.append(f"weights   all {weights:,} trained, from {teacher.checkpoint}/model")
     else:
         lines.append(f"weights   {weights:,}, none trained")
+    parts = match_parts(teacher.encoder.model, teacher.encoder.family, teacher.recipe.tuning.used_parts)
+    if teacher.whole_weights:
+        own = sum(weight.numel() for weight in weights_of(teacher.encoder.model, parts).values())
+        names = ", ".join(part.settings.part for part in parts)
+        lines.append(f"whole     {names}: {own:,} of {weights:,} weights, from {teacher.checkpoint}/{TUNED}")
+    lines += _readout(teacher)
     neck = (
         "none" if teacher.neck is None else f"{len(teacher.neck.classifier.weight)} people, from {teacher.checkpoint}"
     )
@@ -96,7 +106,10 @@ def trainable(teacher: Teacher) -> list[str]:
 
 
 def _probe(teacher: Teacher) -> Probe:
-    world = World(seed=99, people=_PEOPLE, cameras=1, per_camera=2, infrared_cameras=1, sketches=1, captions=2)
+    world = World(
+        seed=99, people=_PEOPLE, cameras=1, per_camera=2, infrared_cameras=1, sketches=1, captions=2,
+        modalities=teacher.encoder.modalities,
+    )  # fmt: skip
     preprocessing = teacher.encoder.backbone.preprocessing
     modalities: list[Modality] = []
     texts: list[str] = []
@@ -164,6 +177,22 @@ def _people_apart(unit: NDArray[np.float32], probe: Probe) -> Finding:
 
 def _lora_layers(teacher: Teacher) -> list[LoraLayer]:
     return [m for m in teacher.encoder.model.modules() if isinstance(m, LoraLayer) and ADAPTER in m.lora_A]
+
+
+def _readout(teacher: Teacher) -> list[str]:
+    reader = teacher.encoder.reader
+    own = sum(weight.numel() for weight in reader.parameters())
+    if not own:
+        return []
+    cameras = "" if reader.cameras is None else f"; {len(reader.cameras.names)} cameras of {reader.cameras.kind}"
+    return [f"readout   {teacher.recipe.readout.describe()}: {own:,} weights{cameras}"]
+
+
+def _whole(teacher: Teacher) -> list[Finding]:
+    if not teacher.whole_weights:
+        return []
+    seen = f"{teacher.whole_changed} of {teacher.whole_weights} tensors differ from the base's"
+    return [Finding("whole parts trained", seen, teacher.whole_changed > 0)]
 
 
 def _adapter(teacher: Teacher, batch: Batch, whole: NDArray[np.float32]) -> list[Finding]:

@@ -11,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reid.errors import UserError
 from reid.modality import Modality
 from reid.sample import Sample
 from teacher.batch import make_batch, to_device
 from teacher.data.images import ImageReader
 from teacher.encoder import Encoder
 from teacher.objective import Neck
+from teacher.recipe import list_recipes, load_recipe
 
 _AHEAD = 2
 """Batches that are read while one is computed."""
@@ -52,7 +54,7 @@ class Embedder:
         """Embeddings float32 [n, D] of samples, in their order, not normalised.
 
         Raises:
-            UserError: an image is missing or does not decode.
+            UserError: an image is missing or does not decode, or the encoder does not read a sample's modality.
         """
         out = np.empty((len(samples), self.encoder.backbone.width), dtype=np.float32)
         for rows, embeddings in self.parts(samples):
@@ -61,6 +63,7 @@ class Embedder:
 
     def parts(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
         """The same batch by batch, as (row numbers, embeddings [rows, D])."""
+        self._expect_readable(samples)
         captions = self._captions(samples)
         jobs = list(self._jobs(samples, captions))
         self.encoder.eval()
@@ -71,15 +74,25 @@ class Embedder:
                 if number + _AHEAD < len(jobs):
                     ready.append(pool.submit(self._read, samples, *jobs[number + _AHEAD]))
                 told = [captions.get(row) for row in rows]
-                batch = to_device(
-                    make_batch(self.encoder.book, [modality] * len(rows), told, pixels), self.encoder.device
-                )
+                cameras = self.encoder.reader.cameras
+                codes = None if cameras is None else cameras.codes(samples[row].camera_id for row in rows)
+                made = make_batch(self.encoder.book, [modality] * len(rows), told, pixels, cameras=codes)
+                batch = to_device(made, self.encoder.device)
                 if batch["pixels"] is not None:
                     batch["pixels"] = batch["pixels"].float() * self._scale + self._shift
                 embeddings = self.encoder(batch, shared=True)
                 if self.neck is not None:
                     embeddings = self.neck(embeddings)
                 yield rows, embeddings.float().cpu().numpy()
+
+    def _expect_readable(self, samples: Sequence[Sample]) -> None:
+        for sample in samples:
+            if sample.modality not in self.encoder.modalities:
+                raise UserError(
+                    f"{sample.sample_id}: is {sample.modality}, and this teacher reads only "
+                    f"{', '.join(map(str, self.encoder.modalities))}; recipes that read sentences: "
+                    f"{', '.join(name for name in list_recipes() if Modality.TEXT in load_recipe(name).modalities)}"
+                )
 
     def _captions(self, samples: Sequence[Sample]) -> dict[int, list[int]]:
         rows = [row for row, sample in enumerate(samples) if sample.modality is Modality.TEXT]

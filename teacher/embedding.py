@@ -22,6 +22,8 @@ from reid.modality import Modality
 from reid.progress import progress_bar
 from reid.protocol import Protocol
 from reid.sample import Sample
+from reid.table import SampleTable
+from reid.trials import applies
 from teacher.embedder import Embedder
 from teacher.teacher import Teacher
 
@@ -37,7 +39,7 @@ def fingerprint(teacher: Teacher, dataset: Dataset) -> dict[str, str]:
         "base": teacher.base.digest,
         "adapter": "merged into the weights" if teacher.merged else "beside the weights" if teacher.adapter else "none",
         "prompts": digest_of(recipe.prompts.model_dump()),
-        "readout": f"{recipe.readout.kind}, {recipe.readout.embedding}",
+        "readout": recipe.readout.describe() + _cameras(teacher, dataset),
         "preprocessing": digest_of(teacher.encoder.backbone.preprocessing.to_dict()),
         "dtype": str(teacher.encoder.model.dtype).removeprefix("torch."),
         "data": dataset.fingerprint(),
@@ -74,6 +76,9 @@ def write_store(
             exists or was begun with something else.
     """
     chosen = list(dataset.samples if samples is None else samples)
+    broken = len(dataset.samples) - len(chosen)
+    chosen = _only_read(teacher, dataset, chosen, say)
+    _suit_cameras(teacher, dataset, say)
     parents = [dataset.root, *([Path(teacher.checkpoint)] if teacher.checkpoint else [])]
     write_samples(
         Embedder(teacher.encoder, teacher.readout_neck, batch),
@@ -82,11 +87,11 @@ def write_store(
         fingerprint=fingerprint(teacher, dataset),
         writer={"command": "teacher embed", "recipe": teacher.recipe.name},
         parents=[parent for parent in parents if (parent / MANIFEST).is_file()],
-        protocols=dataset.protocols,
+        protocols=[p for p in dataset.protocols if teacher.reads_all or applies(p, SampleTable.of(chosen))],
         source=source,
         shard_rows=shard_rows,
         dtype=dtype,
-        left_out=len(dataset.samples) - len(chosen),
+        left_out=broken,
         say=say,
     )
 
@@ -150,6 +155,7 @@ def write_samples(
 
 def recompute_with(teacher: Teacher, dataset: Dataset, batch: int = 64) -> Callable[[Sequence[str]], Any]:
     """Sample ids -> embeddings [n, D], for `EmbeddingStore.verify`."""
+    _suit_cameras(teacher, dataset, lambda line: None)
     by_id = {sample.sample_id: sample for sample in dataset.samples}
     embedder = Embedder(teacher.encoder, teacher.readout_neck, batch)
 
@@ -170,9 +176,37 @@ def reuse_store(teacher: Teacher, dataset: Dataset, out: Path, **options: Any) -
     """
     if not out.exists():
         write_store(teacher, dataset, out, **options)
+    _suit_cameras(teacher, dataset, lambda line: None)
     store = EmbeddingStore.open(out)
     store.expect_fingerprint(fingerprint(teacher, dataset))
     return store
+
+
+def _only_read(
+    teacher: Teacher, dataset: Dataset, samples: Sequence[Sample], say: Callable[[str], None]
+) -> list[Sample]:
+    """The samples of the modalities that the teacher reads; says how many others there are."""
+    read = [sample for sample in samples if sample.modality in teacher.encoder.modalities]
+    if len(read) < len(samples):
+        names = ", ".join(map(str, teacher.encoder.modalities))
+        if not read:
+            raise UserError(f"{dataset.root}: has no samples of {names}, which is all that this teacher reads")
+        say(f"note: this teacher reads {names}; {len(samples) - len(read):,} samples of other modalities are left out")
+    return read
+
+
+def _suit_cameras(teacher: Teacher, dataset: Dataset, say: Callable[[str], None]) -> None:
+    """Take cameras for known only in data of the kind that was trained on."""
+    cameras = teacher.encoder.reader.cameras
+    if cameras is not None:
+        cameras.known = cameras.kind == dataset.kind
+        if not cameras.known:
+            say(f"note: the cameras of {dataset.kind} are not those of {cameras.kind}; all take the mean of these")
+
+
+def _cameras(teacher: Teacher, dataset: Dataset) -> str:
+    cameras = teacher.encoder.reader.cameras
+    return "" if cameras is None or cameras.kind == dataset.kind else ", cameras unknown"
 
 
 def _embed_shards(embedder: Embedder, plan: ShardPlan, process: int, processes: int) -> None:

@@ -1,9 +1,9 @@
-"""From a batch to embeddings: vision tower, connector and language model, read at one position, no lm_head."""
+"""From a batch to embeddings: vision tower, connector and language model, read as the recipe says, no lm_head."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,15 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from reid.modality import Modality
 from teacher.backbone import Backbone
-from teacher.batch import MODALITIES, Batch
+from teacher.batch import MODALITIES, SILENT, Batch, only_rows, row_ends
 from teacher.families import Visual
 from teacher.prompts import PromptBook
+from teacher.readout import Reader, States
+from teacher.readout.last_token import LastToken
 from teacher.settings import Prompts
+from teacher.vision import shifted_patches
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,30 @@ class Prefixes:
     mask: Tensor | None
 
 
+@dataclass(frozen=True)
+class Said:
+    """Where something is to be said: the states [n, D] that say it, in the weights' dtype, and the tokens int64 [n]."""
+
+    states: Tensor
+    tokens: Tensor
+
+
 class Encoder(nn.Module):
-    """A backbone and its prompts.
+    """A backbone, its prompts, and how an embedding is read.
 
     Args:
-        backbone: the loaded base. prompts: of the recipe.
+        backbone: the loaded base. prompts: of the recipe. reader: of the recipe's readout; default: the last token's
+            state.
 
     Attributes:
         book: the prompts, tokenised.
-        model: the `...ForConditionalGeneration`, whose lm_head is never run.
+        model: the `...ForConditionalGeneration`, whose lm_head is run only by `say`.
     """
 
-    def __init__(self, backbone: Backbone, prompts: Prompts) -> None:
+    def __init__(self, backbone: Backbone, prompts: Prompts, reader: Reader | None = None) -> None:
         super().__init__()
         self.model = backbone.model
+        self.reader = reader or LastToken()
         self.backbone = backbone
         self.family, size = backbone.family, backbone.preprocessing
         config = self.model.config
@@ -61,35 +75,47 @@ class Encoder(nn.Module):
         """Where the weights are."""
         return self.model.device
 
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What it can read: those that it has prompts for."""
+        return tuple(self.book.prompts)
+
     def forward(self, batch: Batch, *, shared: bool = False) -> Tensor:
-        """Embeddings float32 [B, D]: the hidden state of each prompt's last token, not normalised.
+        """Embeddings float32 [B, D], not normalised.
 
         Args:
             batch: the samples.
             shared: pass the beginning of each modality's prompt through the language model once instead of once per
                 sample. The result is the same; rows must not be padded on the left.
         """
-        return self.read_last(batch, self.see(batch), shared=shared)
+        return self.read_seen(batch, self.see(batch), shared=shared)[0]
 
-    def read_last(self, batch: Batch, visual: Visual | None, *, shared: bool) -> Tensor:
-        """`forward` for images that were seen already.
+    def read_seen(self, batch: Batch, visual: Visual | None, *, shared: bool) -> tuple[Tensor, Said | None]:
+        """`forward` for images that were seen already, and what is to be said after the prompts.
 
         Images and sentences pass the language model apart: they differ in length, and padding is computed like tokens.
         """
         is_image = batch["counts"] > 0
         if bool(is_image.all()) or not bool(is_image.any()):
             return self._read_alike(batch, visual, shared)
+        both = ((is_image.nonzero()[:, 0], visual), ((~is_image).nonzero()[:, 0], None))
+        parts = [self._read_alike(only_rows(batch, rows), seen, shared) for rows, seen in both]
         out = torch.empty(len(is_image), self.backbone.width, device=is_image.device)
-        parts = [
-            (rows, self._read_alike(_part(batch, rows), seen, shared))
-            for rows, seen in ((is_image.nonzero()[:, 0], visual), ((~is_image).nonzero()[:, 0], None))
-        ]
-        return out.index_put((torch.cat([rows for rows, _ in parts]),), torch.cat([part for _, part in parts]))
+        embeddings = out.index_put((torch.cat([rows for rows, _ in both]),), torch.cat([part for part, _ in parts]))
+        said = [its for _, its in parts if its is not None]
+        if not said:
+            return embeddings, None
+        return embeddings, Said(torch.cat([its.states for its in said]), torch.cat([its.tokens for its in said]))
 
     def see(self, batch: Batch) -> Visual | None:
         """The batch's images through vision tower and connector; None if it has none."""
         pixels = batch["pixels"]
-        return self.family.see(self.model, pixels) if pixels is not None and len(pixels) else None
+        if pixels is None or not len(pixels):
+            return None
+        shift = self.reader.patch_shift(batch)
+        embedding = self.family.patch_embedding(self.model)[0]
+        with nullcontext() if shift is None else shifted_patches(embedding, shift):
+            return self.family.see(self.model, pixels)
 
     def read(self, batch: Batch, visual: Visual | None) -> Tensor:
         """Hidden states [B, T, D] of whole prompts after the final norm, in the weights' dtype."""
@@ -97,6 +123,11 @@ class Encoder(nn.Module):
             batch["input_ids"], self._positions(batch), visual, mask=batch["mask"]
         ).last_hidden_state
         return states
+
+    def say(self, states: Tensor) -> Tensor:
+        """Logits [n, vocabulary] of the tokens after states [n, D]: the lm_head, which no embedding needs."""
+        logits: Tensor = self.model.get_output_embeddings()(states)
+        return logits
 
     @contextmanager
     def shared_prefixes(self) -> Iterator[None]:
@@ -107,18 +138,35 @@ class Encoder(nn.Module):
         finally:
             self._kept = None
 
-    def _read_alike(self, batch: Batch, visual: Visual | None, shared: bool) -> Tensor:
-        return self._read_shared(batch, visual) if shared else _at(self.read(batch, visual), batch["last"])
+    def _read_alike(self, batch: Batch, visual: Visual | None, shared: bool) -> tuple[Tensor, Said | None]:
+        states = None
+        if self.reader.needs_language or batch["following"] is not None:
+            passes = self.reader.passes_gradient or batch["following"] is not None
+            with nullcontext() if passes else torch.no_grad():
+                states = self._states(batch, visual, shared)
+        looked_at = states if states is None or self.reader.passes_gradient else states.detach()
+        embeddings: Tensor = self.reader(batch, looked_at, visual)
+        if states is None or batch["following"] is None:
+            return embeddings, None
+        row, column = torch.nonzero(batch["following"] != SILENT, as_tuple=True)
+        where = column - states.first[row]
+        return embeddings, Said(states.hidden[row, where], batch["following"][row, column])
 
-    def _read_shared(self, batch: Batch, visual: Visual | None) -> Tensor:
-        """Embeddings float32 [B, D] of prompts that go on from their prefixes."""
+    def _states(self, batch: Batch, visual: Visual | None, shared: bool) -> States:
+        if shared:
+            return self._read_shared(batch, visual)
+        return States(self.read(batch, visual), torch.zeros_like(batch["last"]))
+
+    def _read_shared(self, batch: Batch, visual: Visual | None) -> States:
+        """States of prompts that go on from their prefixes."""
         if batch["mask"] is not None:
             raise ValueError("rows that share their prefixes are padded on the right")
         prefixes = self._prefixes(batch["modalities"])
         rows = prefixes.row_of[batch["modalities"]]
         # What follows the prefix, moved to the left.
         starts = batch["starts"]
-        length = int((batch["last"] + 1 - starts).max())
+        ends = self.reader.ends(batch) if batch["following"] is None else row_ends(batch)
+        length = int((ends - starts).max())
         columns = starts[:, None] + torch.arange(length, device=starts.device)
         columns = columns.clamp(max=batch["input_ids"].shape[1] - 1)
         positions = self._positions(batch)
@@ -128,8 +176,7 @@ class Encoder(nn.Module):
             mask = torch.cat([mask[rows], mask.new_ones(len(rows), length)], dim=1)
         cache = _cache_of([(keys[rows], values[rows]) for keys, values in prefixes.layers])
         ids = batch["input_ids"].gather(1, columns)
-        hidden = self._run(ids, positions, visual, mask=mask, cache=cache).last_hidden_state
-        return _at(hidden, batch["last"] - starts)
+        return States(self._run(ids, positions, visual, mask=mask, cache=cache).last_hidden_state, starts)
 
     def _prefixes(self, modalities: Tensor) -> Prefixes:
         """Of the modalities in a batch; kept within `shared_prefixes`."""
@@ -172,22 +219,6 @@ class Encoder(nn.Module):
         return self.family.read(
             self.model, embeddings, positions, mask=mask, visual=visual, placeholders=placeholders, cache=cache
         )
-
-
-def _at(hidden: Tensor, index: Tensor) -> Tensor:
-    """[B, T, D] -> float32 [B, D] at `index` [B]."""
-    return hidden[torch.arange(len(hidden), device=hidden.device), index].float()
-
-
-def _part(batch: Batch, rows: Tensor) -> Batch:
-    """Some rows of a batch whose images were seen already, without the padding that only others need."""
-    part: Any = {k: v[rows] if isinstance(v, Tensor) and k != "pixels" else v for k, v in batch.items()}
-    if part["mask"] is None:
-        length = int(part["last"].max()) + 1
-        part["input_ids"] = part["input_ids"][:, :length]
-    part["pixels"] = None
-    chosen: Batch = part
-    return chosen
 
 
 def _shifted(positions: Tensor, padding: Tensor) -> Tensor:

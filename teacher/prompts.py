@@ -29,7 +29,7 @@ class PromptBook:
     """The prompts of a teacher, tokenised.
 
     Attributes:
-        prompts: by modality.
+        prompts: by modality; those that the recipe has a message for.
         image: the placeholders of one image.
         caption_tokens: how many tokens of a caption are kept.
         tokenizer: for captions.
@@ -59,7 +59,7 @@ class PromptBook:
                 f"the tokenizer of this {family.name} has no token {missing[0]}; use the base's own tokenizer"
             )
         prompts = {}
-        for modality in Modality:
+        for modality in settings.modalities:
             before, after = settings.message(modality)
             opening, closing = family.chat.image if modality.is_image else ("", "")
             prefix = (

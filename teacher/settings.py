@@ -109,7 +109,7 @@ class Readout(Section):
         if self.kind != "semantic_token":
             if self.css == "token":
                 raise ValueError(f"css: token goes with kind semantic_token, which has one; {self.kind} takes patches")
-            if self.token == "learnt" or "interaction" in self.model_fields_set and self.interaction != Interaction():
+            if self.token == "learnt" or self.interaction != Interaction():
                 raise ValueError(f"token and interaction go with kind semantic_token, not with {self.kind}")
         if self.token == "learnt" and self.interaction.kind == "none":
             raise ValueError("token: a learnt one without an interaction would be the same for every image")
@@ -122,7 +122,7 @@ class Readout(Section):
 
     def describe(self) -> str:
         """All that tells it from another, in short; of the plain ones no more than kind and embedding."""
-        words = [self.kind, self.embedding]
+        words: list[str] = [self.kind, self.embedding]
         if self.kind == "semantic_token":
             how = self.interaction
             words += [self.token, f"{how.kind} x {how.layers}"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from peft import PeftModel
 
+from reid.modality import Modality
 from teacher.backbone import Base
 from teacher.encoder import Encoder
 from teacher.objective import Neck
@@ -25,6 +26,7 @@ class Teacher:
         merged: whether an adapter was merged into the weights.
         checkpoint: its folder; None for a bare base.
         identity: the checkpoint's manifest digest, or the base's digest.
+        whole_weights: how many tensors were trained whole. whole_changed: how many of them differ from the base's.
     """
 
     encoder: Encoder
@@ -35,6 +37,13 @@ class Teacher:
     merged: bool = False
     checkpoint: str | None = None
     identity: str = ""
+    whole_weights: int = 0
+    whole_changed: int = 0
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether it reads every modality."""
+        return set(self.encoder.modalities) == set(Modality)
 
     @property
     def readout_neck(self) -> Neck | None:

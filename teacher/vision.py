@@ -6,6 +6,8 @@ images of one size both are a single matrix product. The weights, their names an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -49,6 +51,27 @@ def fold_patches(embedding: nn.Module) -> FoldedPatchEmbedding:
     proj = embedding.proj
     assert isinstance(proj, nn.Conv3d)
     return FoldedPatchEmbedding(proj)
+
+
+@contextmanager
+def shifted_patches(embedding: nn.Module, shift: Tensor) -> Iterator[None]:
+    """Within the context `embedding` gives its patches with a vector added to all those of an image.
+
+    Args:
+        embedding: gives [images * patches, width] or [images, width, rows, columns].
+        shift: [images, width].
+    """
+
+    def add(module: nn.Module, inputs: Any, patches: Tensor) -> Tensor:
+        if patches.ndim == 4:
+            return patches + shift.to(patches.dtype)[:, :, None, None]
+        return patches + shift.to(patches.dtype).repeat_interleave(len(patches) // len(shift), dim=0)
+
+    handle = embedding.register_forward_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def batch_vision_attention(

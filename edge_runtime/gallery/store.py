@@ -195,13 +195,18 @@ def read(database: Database, ids: Sequence[int], *, crops: bool = True) -> dict[
     return found
 
 
-def changes(database: Database, since: int, limit: int, *, crops: bool = True) -> list[Change]:
+def changes(
+    database: Database, since: int, limit: int, *, crops: bool = True, has_watermark: bool = False
+) -> list[Change]:
     """The first `limit` changes after `since`, in order.
+
+    Who had a watermark before they read the first change has `has_watermark`: tombstones that are gone were then those
+    of rows that they never saw, even while they have not come past them yet.
 
     Raises:
         UserError: rows were deleted since and their tombstones are gone.
     """
-    if 0 < since < state(database).pruned:
+    if 0 < since < state(database).pruned and not has_watermark:
         raise UserError(
             f"{database.path}: the log of changes no longer reaches back to {since}; empty the copy and begin at 0"
         )

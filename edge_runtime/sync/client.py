@@ -111,7 +111,7 @@ def told(address: Address) -> Iterator[None]:
 def _reason(error: Any, token: str) -> str:
     """An error's message in one short line, without the token."""
     text = str(getattr(error, "message", "") or (error.details() if hasattr(error, "details") else "") or error)
-    for secret in {token, token.partition(":")[2]} - {""}:
+    for secret in filter(None, (token, token.partition(":")[2])):
         text = text.replace(secret, "***")
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."

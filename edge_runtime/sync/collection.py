@@ -110,6 +110,9 @@ class Collection:
         self, expression: str, fields: Sequence[str], *, fresh: bool = True, size: int = PAGE
     ) -> Iterator[list[dict[str, Any]]]:
         """All records that meet an expression, in lists."""
+        if fresh:
+            # The iterator takes what is seen now, whatever level it is asked for; after this that is everything.
+            self.count(expression)
         with self._told():
             pages = self._client.query_iterator(
                 self.name,

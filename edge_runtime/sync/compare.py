@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge_runtime.gallery import Filter
 from edge_runtime.sync import record
+from edge_runtime.sync.client import Later
 from edge_runtime.sync.collection import Collection
 from edge_runtime.sync.outbox import Outbox
 
@@ -37,6 +38,8 @@ def compare(outbox: Outbox, collection: Collection, device: str, batch: int) -> 
     collection.load()
     mine = record.expression(Filter(), device) or ""
     there = {int(r["row_id"]): int(r["seq"]) for page in collection.pages(mine, ("row_id", "seq")) for r in page}
+    if (counted := collection.count(mine)) != len(there):
+        raise Later(f"{collection.address}: listed {len(there)} of {counted} rows")
     met: set[int] = set()
     seq = sent = deleted = 0
     while True:

@@ -303,7 +303,7 @@ class MilvusGallery:
     def _found(self, unit: Floats, k: int, expression: str, vectors: bool) -> list[list[tuple[float, dict[str, Any]]]]:
         if k > MOST_HITS:
             # "All of them": a server gives at most so many, and is not told the truth about how many there are.
-            k = self._ask(lambda: self._collection.count(expression, fresh=self._fresh))
+            k = min(k, self._ask(lambda: self._collection.count(expression, fresh=self._fresh)))
             if not k:
                 return [[] for _ in unit]
             if k > MOST_HITS:

@@ -40,15 +40,7 @@ class Outbox:
     def read(self, since: int, limit: int) -> tuple[State, list[Change]]:
         """The first `limit` changes after `since`, and the state that they belong to, as of one moment."""
         with self._reader.reading():
-            return state(self._reader), changes(self._reader, since, limit, crops=False)
-
-    def reaches_back_to(self, since: int) -> bool:
-        """Whether all deletions after `since` are still known."""
-        return since == 0 or since >= self.state.pruned
-
-    def waiting(self, since: int) -> int:
-        """How many changes come after `since`, at most; several of one row are one in the end."""
-        return max(0, self.state.seq - since)
+            return state(self._reader), changes(self._reader, since, limit, crops=False, has_watermark=True)
 
     def watermark(self, name: str) -> int | None:
         """How far `name` has come; None if it never said."""

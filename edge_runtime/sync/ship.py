@@ -192,8 +192,6 @@ class Shipper:
     def _why_compare(self, collection: Collection, seq: int | None, state: State) -> str | None:
         if self._must_compare:
             return "asked to check"
-        if seq and not self._outbox.reaches_back_to(seq):
-            return "the gallery no longer knows all deletions since"
         if seq and self._begun:
             return None
         mine = record.expression(Filter(), self.device)

@@ -19,5 +19,6 @@ def recipes(name: str | None, changes: tuple[str, ...]) -> None:
         return
     for found in list_recipes():
         recipe = load_recipe(found)
-        terms = [term for term in type(recipe.objective).model_fields if getattr(recipe.objective, term).weight]
-        click.echo(f"{found:<18} {recipe.tuning.kind}, {recipe.readout.kind}, {' + '.join(terms)}")
+        terms = " + ".join(recipe.objective.terms())
+        reads = " ".join(map(str, recipe.modalities))
+        click.echo(f"{found:<18} {recipe.tuning.kind}, {recipe.readout.kind}, {terms}; reads {reads}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -82,9 +83,16 @@ class TrainingCollator:
         preprocessing = encoder.backbone.preprocessing
         self.reader = ImageReader(preprocessing, recipe.training.cache // max(1, recipe.training.workers))
         self.scale, self.shift = (torch.from_numpy(v)[:, None, None] for v in preprocessing.scale_and_shift())
-        captions = [s.text or "" for s in samples if s.modality is Modality.TEXT]
-        tokens, self.cut_captions = self.book.captions(captions)
-        self.tokens = dict(zip([s.sample_id for s in samples if s.modality is Modality.TEXT], tokens, strict=True))
+        told = [s for s in samples if s.modality is Modality.TEXT]
+        tokens, self.cut_captions = self.book.captions([s.text or "" for s in told])
+        self.tokens = dict(zip([s.sample_id for s in told], tokens, strict=True))
+        self.cameras = encoder.reader.cameras
+        self.sentences: dict[str, list[list[int]]] | None = None
+        if recipe.objective.continuation.weight:
+            end = encoder.backbone.tokenizer.eos_token_id
+            self.sentences = {person: [] for person in people}
+            for sample, its in zip(told, tokens, strict=True):
+                self.sentences[sample.person_id].append([*its, *([] if end is None else [end])])
 
     def __call__(self, draws: Sequence[Draw]) -> dict[str, Any]:
         chosen = [self.samples[draw.row] for draw in draws]
@@ -99,10 +107,22 @@ class TrainingCollator:
             None if s.modality.is_image else mask_tokens(self.tokens[s.sample_id], numbers[i], self.how.mask_tokens)
             for i, s in enumerate(chosen)
         ]
+        cameras = None if self.cameras is None else self.cameras.codes(s.camera_id for s in chosen)
+        said = None if self.sentences is None else self._said([s.person_id for s in chosen], draws[0].epoch)
         return {
-            "batch": make_batch(self.book, [s.modality for s in chosen], captions, pixels),
+            "batch": make_batch(self.book, [s.modality for s in chosen], captions, pixels, cameras=cameras, said=said),
             "people": torch.tensor([self.people[s.person_id] for s in chosen]),
         }
+
+    def _said(self, people: Sequence[str], epoch: int) -> list[list[int]]:
+        """What is to be said of people: of each, one of its sentences in this epoch; nothing, if it has none."""
+        assert self.sentences is not None
+        said = {}
+        for person in set(people):
+            own = self.sentences[person]
+            chosen = np.random.default_rng([self.seed, epoch, self.people[person]]).integers(max(1, len(own)))
+            said[person] = own[chosen] if own else []
+        return [said[person] for person in people]
 
     @staticmethod
     def _path(sample: Sample) -> Any:

@@ -44,6 +44,7 @@ class Family(ABC):
         name: what the user reads.
         model_type: `model_type` of its config.json.
         chat: how it writes a conversation.
+        weights: part -> regular expression that matches the full names of all its weights.
         targets: part ("vision", "connector", "language") -> group of linear layers ("attention", "mlp") -> regular
             expression that matches their full module names; `LAYER` stands where the layer's number is.
         special_tokens: tokens that the tokenizer must know, besides the image token.
@@ -52,6 +53,7 @@ class Family(ABC):
     name: ClassVar[str]
     model_type: ClassVar[str]
     chat: ClassVar[Chat]
+    weights: ClassVar[Mapping[str, str]]
     targets: ClassVar[Mapping[str, Mapping[str, str]]]
     special_tokens: ClassVar[tuple[str, ...]]
 
@@ -82,6 +84,10 @@ class Family(ABC):
     @abstractmethod
     def see(self, model: nn.Module, pixels: Tensor) -> Visual:
         """Normalised images [n, 3, height, width] through vision tower and connector."""
+
+    @abstractmethod
+    def patch_embedding(self, model: nn.Module) -> tuple[nn.Module, int]:
+        """The module that embeds patches, and the width of what it gives."""
 
     @abstractmethod
     def positions(self, config: Any, starts: Tensor, counts: Tensor, grid: tuple[int, int], length: int) -> Tensor:

@@ -27,6 +27,11 @@ class Llava(Family):
     model_type = "llava"
     chat = Chat(system=("", " "), user=("USER: ", " ASSISTANT:"), image=("", "\n"))
     special_tokens: ClassVar[tuple[str, ...]] = ()
+    weights: ClassVar = {
+        "vision": r"model\.vision_tower\..*",
+        "connector": r"model\.(multi_modal_projector\..*|image_newline)",
+        "language": r"(model\.language_model\.|lm_head\.).*",
+    }
     targets: ClassVar = {"vision": VISION, "connector": CONNECTOR, "language": LANGUAGE}
 
     def grid(self, config: Any, height: int, width: int) -> tuple[int, int]:
@@ -50,6 +55,13 @@ class Llava(Family):
             chosen = [layer[:, 1:] for layer in chosen]
         projector = model.get_submodule("model.multi_modal_projector")
         return Visual(self.connect(model, projector(torch.cat(chosen, dim=-1))))
+
+    def patch_embedding(self, model: nn.Module) -> tuple[nn.Module, int]:
+        """The tower's convolution, [n, width, rows, columns]."""
+        found = [m for name, m in model.named_modules() if name.endswith(".embeddings.patch_embedding")]
+        (embedding,) = found
+        assert isinstance(embedding, nn.Conv2d)
+        return embedding, embedding.out_channels
 
     def connect(self, model: nn.Module, tokens: Tensor) -> Tensor:
         """What the projector's output [n, v, D] becomes in the prompt."""

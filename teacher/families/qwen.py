@@ -28,6 +28,11 @@ class Qwen(Family):
     )
     special_tokens = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
     batched_attention: ClassVar[bool] = True
+    weights: ClassVar = {
+        "vision": r"model\.visual\.(?!merger\.|deepstack_merger_list\.).*",
+        "connector": r"model\.visual\.(merger|deepstack_merger_list)\..*",
+        "language": r"(model\.language_model\.|lm_head\.).*",
+    }
 
     def grid(self, config: Any, height: int, width: int) -> tuple[int, int]:
         """Patches, merged 2 x 2."""
@@ -57,6 +62,11 @@ class Qwen(Family):
         seen = visual(patches.flatten(0, 1).to(visual.dtype), grid_thw=grids, return_dict=True, **known)
         deep = tuple(layer.unflatten(0, (images, -1)) for layer in getattr(seen, "deepstack_features", None) or ())
         return Visual(seen.pooler_output.unflatten(0, (images, -1)), deep)
+
+    def patch_embedding(self, model: nn.Module) -> tuple[nn.Module, int]:
+        """The tower's, [images * patches, width]."""
+        embedding: Any = model.get_submodule("model.visual.patch_embed")
+        return embedding, int(embedding.proj.out_channels)
 
     def positions(self, config: Any, starts: Tensor, counts: Tensor, grid: tuple[int, int], length: int) -> Tensor:
         """Time, row and column as one number in text; three in an image, after which text goes on from the largest.

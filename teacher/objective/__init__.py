@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from teacher.objective.neck import Neck
-from teacher.objective.objective import TermContext, evaluate_terms
+from teacher.objective.objective import Telling, TermContext, evaluate_terms
 
-__all__ = ["Neck", "TermContext", "evaluate_terms"]
+__all__ = ["Neck", "Telling", "TermContext", "evaluate_terms"]

@@ -86,7 +86,7 @@ class Reading(nn.Module):
         """Losses of a batch of photographs, and of what is `said` about the `described` ones."""
         visual = self.encoder.see(batch)
         assert visual is not None
-        embeddings = self.neck(self.encoder.read_last(batch, visual, shared=True))
+        embeddings = self.neck(self.encoder.read_seen(batch, visual, shared=True)[0])
         together = infonce(embeddings, people, batch["modalities"], _TEMPERATURE, within=True)
         hidden = self.encoder.read(said, Visual(visual.tokens[described]))
         counted = following != -100

@@ -112,7 +112,7 @@ def make_trainer(
     )
     collator = TrainingCollator(prepared.samples, prepared.teacher.encoder, recipe, prepared.people)
     loader = TrainingLoader(batches, prepared.samples, collator, recipe.training.workers)
-    validation = Validation(dataset)
+    validation = Validation(dataset, recipe.modalities)
     neck = prepared.teacher.neck if recipe.readout.embedding == "after_neck" else None
     embedder = Embedder(prepared.teacher.encoder, neck, cache=recipe.training.cache)
     schedule_evaluation(arguments, recipe.training, len(loader), bool(validation.protocols))
@@ -120,7 +120,7 @@ def make_trainer(
     if validation.protocols and recipe.training.patience:
         callbacks.append(EarlyStop(recipe.training.patience))
     return TeacherTrainer(
-        prepared.teacher, arguments, recipe, prepared.matched, loader, validation, embedder, callbacks
+        prepared.teacher, arguments, recipe, prepared.matched, loader, validation, embedder, callbacks, prepared.parts
     )
 
 
@@ -128,7 +128,10 @@ def _describe_data(prepared: Prepared, dataset: Dataset, trainer: TeacherTrainer
     counts = {m: sum(s.modality is m for s in prepared.samples) for m in Modality}
     parts = ", ".join(f"{count:,} {modality}" for modality, count in counts.items() if count)
     say(f"training on {len(prepared.people):,} people: {parts}")
-    missing = [str(modality) for modality, count in counts.items() if not count]
+    unread = [m for m in Modality if m not in trainer.recipe.modalities]
+    if any(sample.modality in unread for sample in dataset.samples):
+        say(f"note: recipe {trainer.recipe.name} reads no {', '.join(map(str, unread))}; such samples are left out")
+    missing = [str(modality) for modality, count in counts.items() if not count and modality not in unread]
     if missing:
         say(f"note: no {', '.join(missing)} to train on; nothing is learnt about it")
     cut = trainer.loader.collator.cut_captions
@@ -153,6 +156,7 @@ def _describe_stages(trainer: TeacherTrainer, say: Callable[[str], None]) -> Non
     steps = how.max_steps or steps_of(trainer.recipe.training, len(trainer.loader), sum(how.epochs))
     for stage, start in enumerate(stage_starts(how.epochs, steps)):
         names = [entry.name for entry in trainer.matched if entry.level.stage == stage]
+        names += [part.name for part in trainer.parts if part.settings.stage == stage]
         if names and start >= steps:
             say(f"note: {', '.join(names)} will not train: stage {stage} would begin after step {steps:,}, the last")
 
@@ -171,7 +175,10 @@ def _write(
     parents = [parent for parent in parents if (parent / MANIFEST).is_file()]
     writer = {"command": "teacher train", "recipe": recipe.name, "seed": recipe.training.seed}
     with ArtifactWriter(out, KIND, writer, parents) as artifact:
-        save_teacher(artifact.path, prepared.backbone, recipe, prepared.teacher.neck, prepared.adapter)
+        save_teacher(
+            artifact.path, prepared.backbone, recipe, prepared.teacher.neck, prepared.adapter,
+            prepared.teacher.encoder.reader, prepared.parts,
+        )  # fmt: skip
         (artifact.path / RECIPE).write_text(dump_recipe(recipe), encoding="utf-8")
         log = "".join(json.dumps(row) + "\n" for row in trainer.state.log_history)
         (artifact.path / "log.jsonl").write_text(log, encoding="utf-8")

@@ -15,10 +15,11 @@ from teacher.embedder import Embedder
 from teacher.lora import Matched
 from teacher.settings import Recipe
 from teacher.training.chunking import chunked_backward
-from teacher.training.groups import factor, parameter_groups, stage_starts
+from teacher.training.groups import end_of, factor, parameter_groups, stage_starts
 from teacher.training.loop import RetrievalTrainer
 from teacher.training.model import TrainableTeacher
 from teacher.training.validation import Validation
+from teacher.whole import WholePart
 
 
 class TeacherTrainer(RetrievalTrainer):
@@ -33,6 +34,7 @@ class TeacherTrainer(RetrievalTrainer):
         validation: whom to validate on; without protocols there is no validation.
         embedder: embeds them, with the weights of the moment.
         callbacks: of the Trainer.
+        parts: those that train whole.
     """
 
     loader: TrainingLoader[TrainingCollator]
@@ -47,11 +49,12 @@ class TeacherTrainer(RetrievalTrainer):
         validation: Validation,
         embedder: Embedder,
         callbacks: Sequence[Any] = (),
+        parts: Sequence[WholePart] = (),
     ) -> None:
         super().__init__(teacher, arguments, loader, validation.samples, callbacks)
-        self.recipe, self.matched = recipe, list(matched)
+        self.recipe, self.matched, self.parts = recipe, list(matched), list(parts)
         self.validation, self.embedder = validation, embedder
-        self._late: list[tuple[int, list[nn.Parameter]]] = []
+        self._resting: list[tuple[int, int | None, list[nn.Parameter]]] = []
 
     @property
     def teacher(self) -> TrainableTeacher:
@@ -62,13 +65,14 @@ class TeacherTrainer(RetrievalTrainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW with a group per level."""
         if self.optimizer is None:
-            groups = parameter_groups(self.teacher, self.recipe, self.matched)
+            groups = parameter_groups(self.teacher, self.recipe, self.matched, self.parts)
             self.optimizer = torch.optim.AdamW(
                 [
-                    {"params": g.weights, "lr": g.lr, "weight_decay": g.decay, "name": g.name, "stage": g.stage}
+                    {"params": g.weights, "lr": g.lr, "weight_decay": g.decay, "name": g.name, "stage": g.stage,
+                     "until": g.until}
                     for g in groups
                 ]
-            )
+            )  # fmt: skip
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
@@ -79,12 +83,13 @@ class TeacherTrainer(RetrievalTrainer):
             starts = stage_starts(how.epochs, num_training_steps)
             warmup = round(how.warmup * num_training_steps)
             groups = self.optimizer.param_groups
-            self._late = [(starts[g["stage"]], g["params"]) for g in groups if g["stage"]]
+            spans = [(starts[g["stage"]], end_of(g["until"], starts)) for g in groups]
+            self._resting = [
+                (start, end, g["params"]) for (start, end), g in zip(spans, groups, strict=True) if start or end
+            ]
             factors: list[Callable[[int], float]] = [
-                partial(
-                    factor, start=starts[g["stage"]], steps=num_training_steps, warmup=warmup, scheduler=how.scheduler
-                )
-                for g in groups
+                partial(factor, start=start, end=end, steps=num_training_steps, warmup=warmup, scheduler=how.scheduler)
+                for start, end in spans
             ]
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factors)
             self._created_lr_scheduler = True
@@ -97,8 +102,8 @@ class TeacherTrainer(RetrievalTrainer):
             loss = self._chunked_step(model, inputs, chunk)
         else:
             loss = super().training_step(model, inputs, num_items_in_batch)
-        for start, weights in self._late:
-            if self.state.global_step < start:
+        for start, end, weights in self._resting:
+            if self.state.global_step < start or (end is not None and self.state.global_step >= end):
                 # Without a gradient the optimiser leaves a weight and its moments alone.
                 for weight in weights:
                     weight.grad = None

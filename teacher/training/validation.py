@@ -20,7 +20,7 @@ from teacher.embedder import Embedder
 
 
 class Validation:
-    """The validation samples of a data set and the protocols that they are scored by.
+    """The validation samples of a data set, of these modalities, and the protocols that they are scored by.
 
     Every protocol of the data set whose gallery is RGB (any gallery, if there is none) is turned to the validation
     people; the score is the mean of their mAP, so that no modality is forgotten.
@@ -29,8 +29,8 @@ class Validation:
         samples: of split val. protocols: turned to them; empty if there is nobody to validate on.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.samples: Sequence[Sample] = dataset.select(Split.VAL)
+    def __init__(self, dataset: Dataset, modalities: Sequence[Modality] = tuple(Modality)) -> None:
+        self.samples: Sequence[Sample] = dataset.select(Split.VAL, modalities=modalities)
         self.table = SampleTable.of(self.samples)
         turned = [on_validation(p) for p in dataset.protocols if p.query_groups is None and p.galleries is None]
         usable = [p for p in turned if applies(p, self.table)] if self.samples else []

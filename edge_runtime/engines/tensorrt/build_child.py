@@ -110,8 +110,25 @@ class Builder:
             request: what `child` reads. what: it is called in lines of progress. lock: of `alone`.
 
         Raises:
-            Stopped: it was given up.
+            Stopped: it was given up. UserError: no process can be started, or the disk is full.
         """
+        try:
+            last, status = self._told(request, what, lock)
+        except OSError as error:
+            raise UserError(f"{self.folder}: no engine can be built there ({error.strerror or error})") from error
+        if self.stopped:
+            raise Stopped
+        if "done" in last:
+            return Outcome(last["done"])
+        if "failed" in last:
+            return Outcome(None, last["failed"], bool(last.get("again")))
+        if status < 0:
+            why = f"the build was ended by signal {-status}" + (" (out of memory?)" if status == -9 else "")
+            return Outcome(None, why, True)
+        return Outcome(None, f"the build ended with status {status}; its last words are in {self.folder / LOG}")
+
+    def _told(self, request: Mapping[str, Any], what: str, lock: int) -> tuple[dict[str, Any], int]:
+        """The last line of a build, and its exit status."""
         start = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="reid-build-") as work:
             path = Path(work) / "request.json"
@@ -123,16 +140,7 @@ class Builder:
                 process.kill()
                 status = process.wait()
                 self._process = None
-        if self.stopped:
-            raise Stopped
-        if "done" in last:
-            return Outcome(last["done"])
-        if "failed" in last:
-            return Outcome(None, last["failed"], bool(last.get("again")))
-        if status < 0:
-            why = f"the build was ended by signal {-status}" + (" (out of memory?)" if status == -9 else "")
-            return Outcome(None, why, True)
-        return Outcome(None, f"the build ended with status {status}; its last words are in {self.folder / LOG}")
+        return last, status
 
     def _started(self, request: Path, lock: int) -> subprocess.Popen[bytes]:
         paths = [path for path in sys.path if path]

@@ -24,6 +24,7 @@ from edge_runtime.engines.tensorrt.build_child import Builder, Stopped
 from edge_runtime.engines.tensorrt.cache import Key, forget, look_up, place
 from edge_runtime.engines.tensorrt.machine import Machine
 from edge_runtime.engines.tensorrt.options import BuildOptions, graph_precision
+from edge_runtime.engines.tensorrt.run import NoRoom
 from edge_runtime.engines.tensorrt.serve import TensorRtEngine
 from reid.artifact import write_text
 from reid.errors import UserError
@@ -180,16 +181,14 @@ class FirstStart:
             if cached.plan is None:
                 continue
             try:
-                engine = TensorRtEngine(self._machine, cached.plan)
+                engine, verdict = self._judged(cached.plan, precision)
+            except NoRoom as error:
+                # Nothing is wrong with the engine: it stays for a start that has more memory.
+                self._drop(precision, str(error))
+                return None, str(error)
             except UserError as error:
                 forget(self.folder, key)
                 return None, f"{error}; building again"
-            try:
-                verdict = judge(engine, self._check, precision, self._bundle.description.gates)
-            except UserError as error:
-                engine.close()
-                forget(self.folder, key)
-                return None, str(error)
             if verdict.missed:
                 engine.close()
                 why = f"does not answer the check crops as the student did ({'; '.join(verdict.missed)})"
@@ -197,6 +196,15 @@ class FirstStart:
                 return None, why
             return Serving(engine, precision, self._why(profile), verdict, self.tried), ""
         return None, f"{first}; building one, which takes minutes on a small device"
+
+    def _judged(self, plan: bytes, precision: str) -> tuple[TensorRtEngine, Verdict]:
+        """An engine that runs, and what it does with the check crops. Raises what `TensorRtEngine` raises."""
+        engine = TensorRtEngine(self._machine, plan)
+        try:
+            return engine, judge(engine, self._check, precision, self._bundle.description.gates)
+        except UserError:
+            engine.close()
+            raise
 
     def _built(self, precision: str) -> dict[str, Any]:
         """Build an engine into the cache; what is to be known of it.
@@ -302,4 +310,8 @@ class FirstStart:
                 "precision": serving.precision, "build": about, "check": serving.verdict.to_dict(),
                 "latency_ms": [{"batch": found.batch, "p50": found.median, "p99": found.p99} for found in latencies],
             }  # fmt: skip
-        write_text(self.folder / REPORT, json.dumps(said, indent=1, sort_keys=True) + "\n")
+        try:
+            write_text(self.folder / REPORT, json.dumps(said, indent=1, sort_keys=True) + "\n")
+        except UserError as error:
+            # Nobody's embeddings hang on it.
+            self._say(str(error))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from edge_runtime.cuda import Cuda
+from edge_runtime.cuda import Cuda, CudaError
 from edge_runtime.device import Device, look
 from edge_runtime.engines.tensorrt.modules import MODULES, find_trt
 from reid.errors import UserError
@@ -41,7 +42,10 @@ class Machine:
 
         A Jetson's GPU has no memory of its own, so what programs can have of the machine's counts there, too.
         """
-        free = [self.cuda.memory()[0]] if self.cuda is not None else []
+        free = []
+        if self.cuda is not None:
+            with suppress(CudaError):
+                free = [self.cuda.memory()[0]]
         free += [self.device.memory_free] if self.device.l4t and self.device.memory_free else []
         return max(least, min([most, *(size // 2 >> 20 for size in free)]))
 

@@ -18,6 +18,10 @@ from edge_runtime.engines.tensorrt.modules import called
 from reid.errors import UserError
 
 
+class NoRoom(UserError):
+    """The engine is sound, but the GPU has no memory for it now."""
+
+
 @dataclass(frozen=True)
 class Latency:
     """Milliseconds of one batch, copies to and from the GPU included.
@@ -73,7 +77,7 @@ class Runner:
             raise UserError(f"engine: {called(trt)} does not load it here ({words}); build it again here")
         self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise UserError("engine: no room for it on the GPU; close other programs, or build it for a smaller batch")
+            raise NoRoom("engine: no room for it on the GPU; close other programs, or build it for a smaller batch")
         with ExitStack() as stack:
             self._stream = cuda.stream()
             stack.callback(cuda.close_stream, self._stream)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
 from numpy.typing import NDArray
 
+from edge_runtime.cuda import CudaError
 from edge_runtime.engines.engine import Feeds
 from edge_runtime.engines.tensorrt.machine import Machine
-from edge_runtime.engines.tensorrt.run import Latency, Runner
+from edge_runtime.engines.tensorrt.run import Latency, NoRoom, Runner
 from reid.errors import UserError
 
 
@@ -20,6 +23,7 @@ class TensorRtEngine:
         machine: this one. plan: the engine's bytes.
 
     Raises:
+        NoRoom: the GPU has no memory for it now.
         UserError: it does not load: of another version, or for another GPU; TensorRT's words are given.
     """
 
@@ -30,17 +34,18 @@ class TensorRtEngine:
             raise UserError(f"TensorRT: {machine.why_not}")
         self.provider = f"TensorRT {machine.version} sm{machine.sm}"
         self._turn = Lock()
-        self._runner: Runner | None = Runner(machine.trt, plan, machine.cuda)
+        with _in_words():
+            self._runner: Runner | None = Runner(machine.trt, plan, machine.cuda)
         self.inputs, self.largest = self._runner.inputs, self._runner.largest
 
     def run(self, feeds: Feeds) -> NDArray[Any]:
         """float32 [n, k] of n rows; fewer than the engine takes are filled up."""
-        with self._turn:
+        with self._turn, _in_words():
             return self._open().run(feeds)
 
     def latencies(self, batches: tuple[int, ...]) -> list[Latency]:
         """Of each of these batches that the engine takes."""
-        with self._turn:
+        with self._turn, _in_words():
             runner = self._open()
             sizes = sorted({batch for batch in batches if runner.smallest <= batch <= runner.largest})
             return [runner.latency(batch) for batch in sizes]
@@ -56,3 +61,12 @@ class TensorRtEngine:
         if self._runner is None:
             raise UserError("tensorrt: the engine has been closed")
         return self._runner
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What CUDA refuses is a line to the user: nearly always another program has the memory."""
+    try:
+        yield
+    except CudaError as error:
+        raise NoRoom(f"tensorrt: {error}; close other programs that use the GPU") from error

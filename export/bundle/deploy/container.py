@@ -14,7 +14,7 @@ _BASES = {
     "7": "nvcr.io/nvidia/tensorrt:25.08-py3",
 }
 """JetPack, or its major version -> an image with its TensorRT and trtexec."""
-_PLACE = "/opt/reid"
+PLACE = "/opt/reid"
 
 
 def base_image(jetpack: JetPack) -> str:
@@ -26,7 +26,7 @@ def dockerfile(target: Target, jetpack: JetPack) -> str:
     """An image that builds the engine on the device. Run with the bundle and a folder of engines mounted."""
     return f"""# JetPack {jetpack.name}: TensorRT {jetpack.tensorrt}, CUDA {jetpack.cuda}, Python {jetpack.python}.
 # docker build -f Dockerfile.jp{jetpack.name} -t reid-engine .
-# docker run --rm --runtime nvidia -v {_PLACE}/bundle:/bundle:ro -v {_PLACE}/engines:/engines reid-engine
+# docker run --rm --runtime nvidia -v {PLACE}/bundle:/bundle:ro -v {PLACE}/engines:/engines reid-engine
 # The TensorRT in the image must be the one that runs the engine. Not run on hardware yet.
 ARG BASE={base_image(jetpack)}
 FROM ${{BASE}}
@@ -46,8 +46,8 @@ services:
       dockerfile: ${{DOCKERFILE:-Dockerfile.jp{newest.name}}}
     runtime: nvidia
     volumes:
-      - ${{BUNDLE:-{_PLACE}/bundle}}:/bundle:ro
-      - ${{ENGINES:-{_PLACE}/engines}}:/engines
+      - ${{BUNDLE:-{PLACE}/bundle}}:/bundle:ro
+      - ${{ENGINES:-{PLACE}/engines}}:/engines
   triton:
     image: ${{TRITON_IMAGE:?name the Triton image for this JetPack}}
     runtime: nvidia
@@ -63,7 +63,7 @@ services:
         exec tritonserver --model-repository=/models
     ports: ["127.0.0.1:8000:8000", "127.0.0.1:8001:8001", "127.0.0.1:8002:8002"]
     volumes:
-      - ${{ENGINES:-{_PLACE}/engines}}:/engines:ro
+      - ${{ENGINES:-{PLACE}/engines}}:/engines:ro
       - ./triton/student/config.pbtxt:/models/student/config.pbtxt:ro
     restart: unless-stopped
 """
@@ -77,15 +77,15 @@ def unit(target: Target) -> str:
 [Unit]
 Description=Engine of the person re-identification bundle
 After=local-fs.target
-ConditionPathExists={_PLACE}/bundle/manifest.json
+ConditionPathExists={PLACE}/bundle/manifest.json
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh {_PLACE}/bundle/deploy/{target.name}/build.sh {_PLACE}/engines
+ExecStart=/bin/sh {PLACE}/bundle/deploy/{target.name}/build.sh {PLACE}/engines
 TimeoutStartSec=1h
 ProtectSystem=strict
-ReadWritePaths={_PLACE}
+ReadWritePaths={PLACE}
 PrivateTmp=yes
 NoNewPrivileges=yes
 

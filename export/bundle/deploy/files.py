@@ -9,6 +9,7 @@ from typing import Any
 from edge_runtime.bundle.layout import DEPLOY, RECIPE
 from export.bundle.deploy.container import compose, dockerfile, unit
 from export.bundle.deploy.deepstream import nvinfer, tracker
+from export.bundle.deploy.edge import edge_dockerfile, edge_service, edge_unit, runs_edge
 from export.bundle.deploy.recipe import build_script, fp32_layers, recipe_of
 from export.bundle.deploy.triton import config_pbtxt
 from export.targets import Target
@@ -44,4 +45,9 @@ def _files(details: Mapping[str, Any], target: Target) -> dict[str, str]:
     if target.kind == "jetson":
         files |= {f"Dockerfile.jp{jetpack.name}": dockerfile(target, jetpack) for jetpack in target.jetpacks}
         files |= {"compose.yaml": compose(target), "reid-engine.service": unit(target)}
+        able = [jetpack for jetpack in target.jetpacks if runs_edge(jetpack)]
+        if able:
+            files |= {f"Dockerfile.edge.jp{jetpack.name}": edge_dockerfile(jetpack) for jetpack in able}
+            files["compose.yaml"] += edge_service(able[-1])
+            files["reid-edge.service"] = edge_unit(target)
     return files

@@ -22,7 +22,7 @@ from small_graphs import means
 from stand_in import called, stand_in
 
 from edge_runtime.batch import Profile as Batches
-from edge_runtime.cuda import Cuda
+from edge_runtime.cuda import Cuda, CudaError
 from edge_runtime.device import Device, look
 from edge_runtime.embedder import Embedder
 from edge_runtime.engines.tensorrt import build_child
@@ -292,6 +292,37 @@ def test_an_engine_that_does_not_load_is_built_again(bench: Bench) -> None:
     assert any("Version tag does not match" in line and "building again" in line for line in bench.said)
     with bench.load(path, wait=True) as made:
         assert made.engine.name == "tensorrt"
+
+
+def test_an_engine_that_the_gpu_has_no_memory_for_is_kept_for_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bench.bundle()
+    bench.load(path, wait=True).close()
+
+    def full(self: Cuda, size: int) -> int:
+        raise CudaError("cudaMalloc: CUDA error 2 (out of memory)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cuda, "malloc", full)
+        with bench.load(path, wait=True) as made:
+            assert made.engine.name == "onnxruntime"
+            assert "cudaMalloc: CUDA error 2 (out of memory); close other programs" in str(made.engine.tried[0])
+    builds = len(bench.builds)
+    with bench.load(path) as made:
+        assert (made.engine.name, made.engine.precision) == ("tensorrt", "fp16")
+    assert len(bench.builds) == builds
+
+
+def test_a_disk_without_room_for_a_build_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Builder, *args: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Builder, "_started", full)
+    with bench.load(bench.bundle()) as made:
+        assert made.wait(SAID_FIRST)
+        assert made.engine.name == "onnxruntime"
+    assert any("no engine can be built there (No space left on device)" in line for line in bench.said)
 
 
 def test_a_flipped_byte_is_noticed_before_the_engine_is_loaded(bench: Bench) -> None:

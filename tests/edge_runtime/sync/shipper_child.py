@@ -1,6 +1,6 @@
 """A writer or a shipper that is killed.
 
-python shipper_child.py FILE write SEED             changes the gallery for ever and says so, a line each
+python shipper_child.py FILE write SEED             changes the gallery once for each line that it is given
 python shipper_child.py FILE ship URI COLLECTION    ships it for ever and says what it sends, a line each
 """
 
@@ -26,14 +26,13 @@ def say(line: str) -> None:
 def write(file: Path, seed: int) -> None:
     chance = random.Random(seed)
     with Gallery.open(file, create=False, index="numpy") as gallery:
-        for turn in range(10**9):
+        for turn, _ in enumerate(sys.stdin):
             gallery.add(some_rows(3, seed * 10**6 + turn))
             ids = gallery.ids()
             gallery.delete(chance.sample(ids, 1))
             gallery.assign(chance.sample(gallery.ids(), 2), f"p{turn % 5}")
             if turn % 10 == 9:
                 gallery.compact()
-            say(str(turn))
 
 
 def ship(file: Path, uri: str, name: str) -> None:

@@ -184,12 +184,12 @@ def test_a_console_writes_under_a_name_of_its_own(pair: Pair) -> None:
         # Everyone's rows together: numbers are unique, though row numbers of devices are not.
         with MilvusGallery.open(pair.address) as everyone:
             assert everyone.count == 276
-            found = everyone.search(rows[7].embedding[None], 300)[0]
+            found = everyone.search(rows[9].embedding[None], 300)[0]
             assert len({h.row_id for h in found}) == 276
             best = found[0]
             assert isinstance(best, RemoteHit)
-            assert (best.device, best.device_row) == ("console", ids[7])
-            assert everyone.rows([best.row_id])[0].person_id == rows[7].person_id
+            assert (best.device, best.device_row) == ("console", ids[9])
+            assert everyone.rows([best.row_id])[0].person_id == rows[9].person_id
             with pytest.raises(UserError, match="name one to write"):
                 everyone.delete(person="x")
         assert console.delete(where=Filter()) == 6

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import Ship
-from milvus_servers import Server, start
+from milvus_servers import Server
 from shipped_rows import DIM, some_rows
 
 from edge_runtime.cli.sync import sync_command
@@ -95,6 +95,7 @@ def run_child(*words: object) -> subprocess.Popen[str]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, str(CHILD), *map(str, words)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
@@ -120,24 +121,22 @@ def test_a_shipper_killed_at_any_moment_loses_and_doubles_nothing(
     opened.add(some_rows(60))
     chance = random.Random(0)
     writer = run_child(place, "write", 1)
+    assert writer.stdin is not None
     for round_ in range(3):
         shipper = run_child(place, "ship", server.uri, ship.name)
-        lines(writer, 5)  # It goes on writing, whatever the shipper does.
+        writer.stdin.write("\n" * 30)  # It goes on writing, whatever the shipper does.
+        writer.stdin.flush()
         lines(shipper, 2 * chance.randrange(2, 8) + round_ % 2)  # Just before, or just after, an acknowledgement.
         kill(shipper)
-    kill(writer)
+    writer.communicate()
+    assert writer.returncode == 0
     ship.once(server.uri, batch=50)
     assert ship.said == []
     assert_same(opened, server.uri, ship.name)
     assert opened.verify() == []
 
 
-@pytest.mark.parametrize("kind", ["milvus-lite", "milvus"])
-def test_an_outage_is_said_and_waited_for(
-    request: pytest.FixtureRequest, kind: str, tmp_path_factory: pytest.TempPathFactory, opened: Gallery, ship: Ship
-) -> None:
-    server = start(kind, tmp_path_factory.mktemp("outage"))
-    request.addfinalizer(server.stop)
+def test_an_outage_is_said_and_waited_for(server: Server, opened: Gallery, ship: Ship) -> None:
     opened.add(some_rows(100))
     waits: list[float] = []
 
@@ -153,7 +152,7 @@ def test_an_outage_is_said_and_waited_for(
             opened.add(some_rows(50, seed=1))
         elif seconds > 0:
             opened.add(some_rows(1, seed=2))  # A local write does not mind.
-            if sum(0.5 <= w for w in waits) == 3:
+            if sum(w >= 0.5 for w in waits) == 3:
                 server.start()
         return False
 
@@ -161,7 +160,7 @@ def test_an_outage_is_said_and_waited_for(
         shipped = shipper.run(follow=True, every=0.125)
     assert shipped.outages >= 3
     assert shipped.left == 0
-    assert f"{shipped.outages} outages" and "changes wait in the gallery; trying again in" in ship.said[0]
+    assert "changes wait in the gallery; trying again in" in ship.said[0]
     assert ship.said[-1].endswith("answers again")
     assert [w >= 0.5 for w in waits].count(True) == shipped.outages
     assert_same(opened, server.uri, ship.name)
@@ -259,21 +258,21 @@ def test_a_collection_that_was_dropped_is_made_and_filled_again(lite: Server, op
 
 
 def test_an_older_copy_of_the_gallery_is_noticed_and_the_collection_put_right(
-    server: Server, opened: Gallery, ship: Ship, place: Path, tmp_path: Path
+    lite: Server, opened: Gallery, ship: Ship, tmp_path: Path
 ) -> None:
     opened.add(some_rows(30))
-    ship.once(server.uri)
+    ship.once(lite.uri)
     backup = tmp_path / "backup.db"
     opened.backup(backup)
     opened.delete([3, 4])
     opened.add(some_rows(15, seed=1))
-    ship.once(server.uri)
+    ship.once(lite.uri)
     with Gallery.open(backup, index="numpy") as restored:
         restored.add(some_rows(5, seed=2))
-        shipped = ship.once(server.uri, place=backup)
+        shipped = ship.once(lite.uri, place=backup)
         assert "is ahead of the gallery" in ship.said[0]
         assert shipped.deleted == 10
-        assert_same(restored, server.uri, ship.name)
+        assert_same(restored, lite.uri, ship.name)
 
 
 def test_check_puts_right_what_a_server_has_lost_or_kept(server: Server, opened: Gallery, ship: Ship) -> None:
