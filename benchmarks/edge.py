@@ -166,9 +166,8 @@ def speed(bundle: Path) -> Result:
         feeds = feeds_of(embedder, images, 1)
         fit, target = embedder.bundle.preprocessing, feeds["pixels"][0].copy()
         run, prepare = _turns(lambda: engine.run(feeds), lambda: fit_into(read_image(crops[0]), fit, target), 60)
-        found["preprocessing"] = {
-            "engine ms": 1e3 * median(run), "preprocessing ms": 1e3 * median(prepare), "share": median(prepare) / median(run)
-        }  # fmt: skip
+        told = {"engine ms": 1e3 * median(run), "preprocessing ms": 1e3 * median(prepare)}
+        found["preprocessing"] = {**told, "share": median(prepare) / median(run)}
     return found
 
 
@@ -246,7 +245,8 @@ def show_wheels(found: Result) -> bool:
         if "error" in result:
             print(f"- Python {python}: {result['error']}")
         else:
-            print(f"- Python {python}: {len(result['wheels'])} wheels: {', '.join(result['wheels'])}")
+            named = ["-".join(wheel.split("-")[:2]) for wheel in result["wheels"]]
+            print(f"- Python {python}: all {len(named)} are there: {', '.join(named)}")
     return not any("error" in result for result in found.values())
 
 

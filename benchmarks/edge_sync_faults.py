@@ -65,6 +65,11 @@ def row_of(number: int) -> Row:
     return Row(vector / np.linalg.norm(vector), f"p{number % 9}", f"c{number % 3}", time=float(number))
 
 
+def note(line: str) -> None:
+    """Say something of a shipper."""
+    sys.stderr.write(line + "\n")
+
+
 def ship_for_ever(file: Path, address: Address) -> None:
     """Be the child: say a line for each batch, until killed."""
     from edge_runtime.sync.collection import Collection
@@ -77,7 +82,7 @@ def ship_for_ever(file: Path, address: Address) -> None:
         real(self, records)
 
     Collection.upsert = upsert  # type: ignore[method-assign]
-    with Shipper(file, address, batch=20, say=sys.stderr.write, wait=threading.Event().wait) as shipper:
+    with Shipper(file, address, batch=20, say=note, wait=threading.Event().wait) as shipper:
         shipper.run(follow=True, every=0.01)
 
 
@@ -120,7 +125,7 @@ def look(gallery: Gallery, address: Address, tally: Tally) -> None:
     """Ship the rest and compare the collection with the gallery."""
     from pymilvus import MilvusClient
 
-    with Shipper(gallery.path, address, say=sys.stderr.write, wait=threading.Event().wait) as shipper:
+    with Shipper(gallery.path, address, say=note, wait=threading.Event().wait) as shipper:
         shipper.run()
     client = MilvusClient(address.uri, token=address.token, timeout=60, dedicated=True)
     fields = ["row_id", "seq", "person", "camera", "time", "vector"]

@@ -72,6 +72,8 @@ def sync_command(
             return
         # A service is stopped by SIGTERM: finish the batch, then end.
         old = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        if not once:
+            say.note(f"following {gallery}, to {to}")
         try:
             shipped = shipper.run(follow=not once, every=every, patience=patience, check=check)
         except KeyboardInterrupt:

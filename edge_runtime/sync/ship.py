@@ -78,7 +78,8 @@ class Shipper:
         self._outbox = Outbox(gallery)
         state = self._outbox.state
         self.address, self.device = address.named(state.space_id), device or state.name
-        self.shipped = Shipped(left=state.seq)
+        known = max((self._outbox.watermark(name) or 0 for name in self._outbox.names(self._prefix)), default=0)
+        self.shipped = Shipped(watermark=known, left=max(0, state.seq - known))
         self._batch = max(1, min(batch, BATCH_BYTES // (4 * state.dim)))
         self._seconds, self._say, self._wait, self._chance = seconds, say, wait, chance
         self._must_compare = self._begun = False
@@ -118,8 +119,9 @@ class Shipper:
             except Later as trouble:
                 if self.shipped.watermark > before.watermark:
                     waits, waited = pauses(self._chance), 0.0
-                self.shipped = replace(self.shipped, outages=self.shipped.outages + 1)
-                left = f"{self.shipped.left} changes wait in the gallery"
+                waiting = max(0, self._outbox.state.seq - self.shipped.watermark)
+                self.shipped = replace(self.shipped, outages=self.shipped.outages + 1, left=waiting)
+                left = f"{waiting} changes wait in the gallery"
                 if not follow and waited >= patience:
                     raise UserError(f"{trouble}; gave up after {waited:.0f} s of waiting; {left}") from None
                 pause = next(waits)

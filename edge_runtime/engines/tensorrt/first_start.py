@@ -18,7 +18,7 @@ from typing import Any
 
 from edge_runtime.batch import Profile
 from edge_runtime.bundle import Bundle, CheckSet
-from edge_runtime.engines.check import judge
+from edge_runtime.engines.check import Verdict, judge
 from edge_runtime.engines.choose import ON_GPU, Say, Serving, Tried
 from edge_runtime.engines.tensorrt.build_child import Builder, Stopped
 from edge_runtime.engines.tensorrt.cache import Key, forget, look_up, place

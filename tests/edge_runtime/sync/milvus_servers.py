@@ -65,6 +65,11 @@ class Server:
     def running(self) -> bool:
         return self._process is not None
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         """Kill it: an outage."""
         if self._process is not None:

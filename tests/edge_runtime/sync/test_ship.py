@@ -166,6 +166,28 @@ def test_an_outage_is_said_and_waited_for(server: Server, opened: Gallery, ship:
     assert_same(opened, server.uri, ship.name)
 
 
+def test_a_server_that_hangs_is_not_waited_for_longer_than_was_asked(lite: Server, opened: Gallery, ship: Ship) -> None:
+    opened.add(some_rows(20))
+    hung = False
+
+    def wait(seconds: float) -> bool:
+        nonlocal hung
+        if seconds == 0.125 and not hung:
+            lite.signal(signal.SIGSTOP)
+            hung = True
+            opened.add(some_rows(10, seed=1))
+        elif seconds >= 0.5:
+            lite.signal(signal.SIGCONT)
+        elif seconds == 0.125:
+            return True
+        return False
+
+    with ship(lite.uri, wait, seconds=1) as shipper:
+        assert shipper.run(follow=True, every=0.125).outages >= 1
+    assert "10 changes wait in the gallery; trying again in" in ship.said[0]
+    assert_same(opened, lite.uri, ship.name)
+
+
 def test_patience_ends_and_the_next_run_goes_on(opened: Gallery, ship: Ship, tmp_path: Path) -> None:
     pytest.importorskip("pymilvus")
     opened.add(some_rows(5))
@@ -360,6 +382,24 @@ def test_the_command_ships_says_and_forgets(lite: Server, opened: Gallery, ship:
     done = CliRunner().invoke(sync_command, [*words, "--forget"], catch_exceptions=False)
     assert "1 watermarks" in done.output
     assert opened.prune() == 1
+
+
+def test_a_service_that_is_told_to_stop_ends_well(lite: Server, opened: Gallery, ship: Ship, place: Path) -> None:
+    opened.add(some_rows(9))
+    words = [str(place), "--to", lite.uri, "--collection", ship.name, "--follow"]
+    service = subprocess.Popen(
+        [sys.executable, "-m", "edge_runtime", "sync", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert service.stderr is not None
+    assert service.stderr.readline().startswith(f"following {place}, to {lite.uri}")
+    service.terminate()
+    said = service.communicate()[0]
+    assert service.returncode == 0
+    assert said.startswith("shipped 9 rows and 0 deletions")
 
 
 def test_a_missing_package_is_named(opened: Gallery, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
