@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from PIL import Image
 
-from edge_runtime.gallery import UNKNOWN, Gallery
+from edge_runtime.gallery import UNKNOWN, Row
 from edge_runtime.images import read_image
 from edge_runtime.search import Answer, Candidate
 from reid.errors import UserError
 from reid.pictures import RankedEntry, RankRow, rank_list
 
 
+class Pictured(Protocol):
+    """What a picture needs of a gallery."""
+
+    def rows(self, ids: Sequence[int], *, missing_ok: bool = ...) -> list[Row]:
+        """The rows of these ids, with their crops if it has any."""
+
+
 def draw_answers(
-    gallery: Gallery,
+    gallery: Pictured,
     names: Sequence[str],
     shown: Sequence[Image.Image | str],
     answers: Sequence[Answer],
@@ -48,14 +56,14 @@ def draw_answers(
     return rank_list(rows, title=f"{title}{said}", top=top, height=height)
 
 
-def _entry(gallery: Gallery, candidate: Candidate, threshold: float | None) -> RankedEntry:
+def _entry(gallery: Pictured, candidate: Candidate, threshold: float | None) -> RankedEntry:
     hit = candidate.hits[0]
     label = " ".join([candidate.person_id or UNKNOWN, *([f"· {hit.camera_id}"] if hit.camera_id else [])])
     accepted = None if threshold is None else candidate.score >= threshold
     return RankedEntry(_crop(gallery, candidate.row_id), accepted, candidate.score, label)
 
 
-def _crop(gallery: Gallery, row_id: int) -> Image.Image | None:
+def _crop(gallery: Pictured, row_id: int) -> Image.Image | None:
     """The row's picture; None if it has none, it is damaged, or the row was deleted meanwhile."""
     try:
         found = gallery.rows([row_id], missing_ok=True)

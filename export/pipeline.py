@@ -68,6 +68,7 @@ class Request:
         opset: instead of the one that the targets decide.
         workspace: MiB to build an engine with, at most.
         seed: which images.
+        first: the precision that a device tries first; None: fp16 before bf16, fp32 and int8.
     """
 
     precisions: tuple[str, ...] = DEFAULT_PRECISIONS
@@ -83,6 +84,7 @@ class Request:
     opset: int | None = None
     workspace: int = WORKSPACE_MB
     seed: int = 0
+    first: str | None = None
 
     def chosen_opset(self, wanted: int = PREFERRED) -> int:
         """The one that is wanted, or the greatest that every target's oldest TensorRT reads."""
@@ -94,7 +96,9 @@ class Request:
         """For a manifest."""
         return {
             "precisions": list(self.precisions), "batch": str(self.profile), "backend": self.backend,
-            "allow_drift": self.allow_drift, "seed": self.seed,
+            "allow_drift": self.allow_drift, "seed": self.seed, "data": self.data, "settings": list(self.settings),
+            "calibration": self.calibration, "check": self.check, "retrieval": self.per_modality,
+            "targets": list(self.targets), "opset": self.opset, "workspace": self.workspace,
         }  # fmt: skip
 
 
@@ -120,7 +124,11 @@ class Exported:
 
     def report(self) -> tuple[str, dict[str, Any]]:
         """Of the parity gate, for people and for programs."""
-        about = {"student": self.source.name, "space_id": self.space}
+        taught = self.images.calibration
+        about = {
+            "student": self.source.name, "space_id": self.space,
+            "calibration": {"origin": taught.origin, "images": len(taught), "sha256": taught.sha256},
+        }  # fmt: skip
         return report_text(self.outcomes, self.images.check), report_dict(self.outcomes, self.images.check, **about)
 
 
@@ -246,7 +254,7 @@ def make_bundle(student: Path, out: Path, request: Request, *, key: Path | None 
     contents = contents_of(
         made.source, made.outcomes, space_id=made.space, check=made.images.check, reference=made.reference,
         graphs=made.graphs, text_graph=made.text, profile=request.profile,
-        workspace_mb=request.workspace, targets=request.targets, reports={TEXT: text, JSON: data},
+        workspace_mb=request.workspace, targets=request.targets, first=request.first, reports={TEXT: text, JSON: data},
         writer={"command": "export bundle", **request.told()},
     )  # fmt: skip
     return write_bundle(out, contents, key=key)

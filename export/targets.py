@@ -19,6 +19,11 @@ class JetPack:
     cuda: str
     python: str
 
+    @property
+    def strongly_typed(self) -> bool:
+        """Whether its TensorRT takes types from a graph; older ones take the fp32 graph and flags."""
+        return int(self.tensorrt.partition(".")[0]) >= 10
+
 
 JETPACK_5 = JetPack("5.1", "r35", "8.5", "11.4", "3.8")
 JETPACK_60 = JetPack("6.0", "r36.3", "8.6", "12.2", "3.10")

@@ -156,9 +156,7 @@ def go_on_from(
         UserError: the base, the levels, the parts or the readout differ, or `folder` is no checkpoint to go on from.
     """
     if recipe.tuning.kind not in ("lora", "parts"):
-        raise UserError(
-            f"--init {folder}: only goes with tuning.kind lora or parts; give --base {folder}/model instead"
-        )
+        raise UserError(f"--init {folder}: goes with tuning.kind lora or parts; give --base {folder}/model instead")
     if adapter is not None:
         load_adapter_weights(adapter, folder, backbone.base)
     else:

@@ -278,7 +278,7 @@ class Pairwise(Term):
 class Objective(Section):
     """The terms by name; a term with weight 0 is not computed.
 
-    `balance` divides between saying and telling apart, the lambda of MLLMReID: `continuation` is multiplied by it, every
+    `balance` is the lambda of MLLMReID, between saying and telling apart: `continuation` is multiplied by it, every
     other term by 1 - `balance`. null: neither is.
     """
 

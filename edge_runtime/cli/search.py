@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ from reid.similarity import Floats
 if TYPE_CHECKING:
     from PIL import Image
 
+    from edge_runtime.sync import MilvusGallery
+
+SERVERS = ("http://", "https://", "unix:")
+
 
 @dataclass(frozen=True)
 class Queries:
@@ -57,7 +62,7 @@ class Queries:
 
 
 @click.command("search")
-@click.argument("words", nargs=-1, metavar="[GALLERY] [IMAGE]...")
+@click.argument("words", nargs=-1, metavar="[GALLERY | URI] [IMAGE]...")
 @click.option("--text", "texts", multiple=True, help="Describe who is looked for; repeatable.")
 @click.option("--vectors", type=click.Path(path_type=Path), help="Sentences that the cloud has embedded.")
 @modality_option
@@ -86,14 +91,19 @@ def search_command(
 ) -> None:  # fmt: skip
     """Who is this? The best candidates of a gallery for each image or sentence; "unknown" is an answer, too.
 
-    Without --threshold the best candidate is named whatever its score.
+    Without --threshold the best candidate is named whatever its score. With the URI of a Milvus server instead of a
+    file, the rows of all devices that ship there are searched (MILVUS_TOKEN is its user:password); it has no crops.
 
     \b
     edge search people.db crop.jpg --threshold 0.55 --not-camera door --show answer.png
     edge search people.db --text "a man in a red coat with a backpack" --since 2h
     """
     say = Speaker(as_json)
-    place, images = split_gallery(words, say)
+    place: Path | str
+    if words and words[0].startswith(SERVERS):
+        place, images = words[0], list(words[1:])
+    else:
+        place, images = split_gallery(words, say)
     if bool(images) == bool(texts or vectors):
         raise UserError("search: expected either images, or --text and --vectors")
     now = time.time()
@@ -103,7 +113,7 @@ def search_command(
     )  # fmt: skip
     least = read_threshold(threshold, far)
     bundle = find_bundle(bundle_path, key, say)
-    with Gallery.open(place, space_id=bundle.space_id, dim=bundle.dim, create=False, read_only=True, index=index) as g:
+    with _opened(place, bundle, index) as g:
         if images:
             queries, skipped = _of_images(images, bundle, modality, tracklet, skip_broken, say, chosen)
         else:
@@ -117,7 +127,7 @@ def search_command(
             say.note("no --threshold: the best candidate is named whatever its score; `reid calibrate` finds one")
         for name, answer in zip(queries.names, answers, strict=True):
             _tell(say, name, answer, least)
-        for note in g.notes:
+        for note in g.notes if isinstance(g, Gallery) else ():
             say.note(f"note: {note}")
         if show is not None and answers:
             from edge_runtime.show import draw_answers
@@ -130,6 +140,18 @@ def search_command(
                 "answers": [as_document(name, answer) for name, answer in zip(queries.names, answers, strict=True)],
             }
         )  # fmt: skip
+
+
+def _opened(place: Path | str, bundle: Bundle, index: str) -> Gallery | MilvusGallery:
+    """The gallery of the bundle's space in a file, or on a server, to be read."""
+    if isinstance(place, Path):
+        return Gallery.open(place, space_id=bundle.space_id, dim=bundle.dim, create=False, read_only=True, index=index)
+    from edge_runtime.sync import Address, MilvusGallery
+    from reid.extras import require
+
+    require("milvus", f"searching {place}", "pymilvus")
+    address = Address(place, token=os.environ.get("MILVUS_TOKEN", ""))
+    return MilvusGallery.open(address, space_id=bundle.space_id, dim=bundle.dim)
 
 
 def read_threshold(text: str | None, far: float | None) -> float | None:

@@ -100,17 +100,31 @@ def told(address: Address) -> Iterator[None]:
     try:
         yield
     except (MilvusException, grpc.RpcError) as error:
-        reason = _reason(error, address.token)
-        if any(word in str(error).lower() for word in _REFUSED):
+        # What pymilvus says of a connection is the same whatever is wrong; what gRPC said lies beneath.
+        causes = list(_causes(error))
+        reason = _reason(causes[-1], address.token)
+        if any(word in str(cause).lower() for cause in causes for word in _REFUSED):
             raise UserError(f"{address}: refused ({reason}); is {TOKEN_VARIABLE} right, may it use this?") from None
         if type(error).__name__ in _NOT_SO:
             raise UserError(f"{address}: {reason}; is the collection one of a gallery?") from None
         raise Later(f"{address}: {reason}") from None
 
 
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that it came from, while they are errors of gRPC or pymilvus."""
+    import grpc
+    from pymilvus.exceptions import MilvusException
+
+    found: BaseException | None = error
+    while isinstance(found, (MilvusException, grpc.RpcError)):
+        yield found
+        found = found.__cause__ or found.__context__
+
+
 def _reason(error: Any, token: str) -> str:
     """An error's message in one short line, without the token."""
-    text = str(getattr(error, "message", "") or (error.details() if hasattr(error, "details") else "") or error)
+    details = error.details() if hasattr(error, "details") else None
+    text = str(getattr(error, "message", None) or details or error)
     for secret in filter(None, (token, token.partition(":")[2])):
         text = text.replace(secret, "***")
     text = " ".join(text.split())

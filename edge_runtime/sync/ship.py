@@ -108,13 +108,15 @@ class Shipper:
         """
         self._must_compare = check
         waits, waited = pauses(self._chance), 0.0
+        # Without `follow`, what is written from now on is the next run's: a busy gallery would have no end.
+        until = None if follow else self._outbox.state.seq
         while True:
             before = self.shipped
             try:
                 with Collection(self.address, seconds=self._seconds).open(*self._space(), create=True) as collection:
                     if waited:
                         self._say(f"{self.address}: answers again")
-                    self._ship(collection, follow, every)
+                    self._ship(collection, until, every)
                 return self.shipped
             except Later as trouble:
                 if self.shipped.watermark > before.watermark:
@@ -147,7 +149,7 @@ class Shipper:
         state = self._outbox.state
         return state.space_id, state.dim
 
-    def _ship(self, collection: Collection, follow: bool, every: float) -> None:
+    def _ship(self, collection: Collection, until: int | None, every: float) -> None:
         # Two that overtake each other could undo what was sent since; however they call the server.
         with self._outbox.alone(f"{collection.name_id} {self.device}"):
             # A collection that was dropped and made again has another random name, so that it begins at nothing.
@@ -163,7 +165,7 @@ class Shipper:
                     self._outbox.set_watermark(name, reached)
                     seq = reached
                 self.shipped = replace(self.shipped, watermark=seq, left=max(0, state.seq - seq))
-                if not changes and not follow:
+                if until is not None and seq >= until:
                     return
                 if self._wait(0.0 if changes else every):
                     return

@@ -54,6 +54,7 @@ class BundleContents:
         parity: precision -> what it reached. gates: precision -> bars; both JSON values.
         min_trt: precision -> the oldest TensorRT that is known to take it.
         text: what answers sentences; None: the cloud does.
+        first: the precision that devices try first; None: as `export.bundle.deploy.recipe.PREFERRED` has them.
         about: more of the student (parameters, ...). licence: of the weights.
         reports: file name -> text, or JSON values; lie in `reports/`.
         writer: what wrote it: command and options, JSON values.
@@ -79,6 +80,7 @@ class BundleContents:
     gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     min_trt: Mapping[str, str | None] = field(default_factory=dict)
     text: Text | None = None
+    first: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     licence: str = LICENCE
     reports: Mapping[str, Any] = field(default_factory=dict)

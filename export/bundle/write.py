@@ -118,6 +118,7 @@ def details_of(folder: Path, contents: BundleContents) -> dict[str, Any]:
             "min": contents.profile.minimum, "opt": contents.profile.optimum, "max": contents.profile.maximum,
         },
         "workspace_mb": contents.workspace_mb,
+        "first": contents.first,
         "targets": list(dict.fromkeys(contents.targets)),
         "text": None if contents.text is None else {"tokenizer": TOKENIZER, "longest": contents.text.longest},
         "check": {"images": len(contents.crops), "origin": contents.crops.origin, "sha256": contents.crops.sha256},
@@ -127,7 +128,9 @@ def details_of(folder: Path, contents: BundleContents) -> dict[str, Any]:
 
 def oldest_trt(opset: int, precision: str) -> str | None:
     """The oldest TensorRT that reads a graph as it is; None if none is known to. Half precision lies in the types of
-    the graph, which is for builders with strong typing."""
+    the graph, which is for builders with strong typing; unsigned activations are for CPUs alone."""
+    if precision.endswith("-cpu"):
+        return None
     least = _STRONG if precision in ("fp16", "bf16") else min(GREATEST)
     found = next((version for version, greatest in GREATEST.items() if greatest >= opset and version >= least), None)
     return None if found is None else f"{found[0]}.{found[1]}"

@@ -89,7 +89,11 @@ class Gate:
         if missed and not self._departure and attempt.model is not self.fp32:
             self._departure = departing(attempt.model, self.fp32, self._telling(parity))
         self.steps.append(step)
-        if self._best is None or not missed or _nearness(step, self.bars) > _nearness(self._best[1], self.bars):
+        if (
+            self._best is None
+            or not missed
+            or (self._best[1].missed and _nearness(step, self.bars) > _nearness(self._best[1], self.bars))
+        ):
             self._best = attempt, step, retrieval
         return not missed
 

@@ -38,7 +38,8 @@ class EngineOf:
         chips = "-".join(f"sm{sm}" for sm in self.sms)
         parts = [
             self.onnx_sha256[:12], f"{'rtx' if found.ahead_of_time else 'trt'}{found.version}", chips,
-            *([self.l4t] if self.l4t else []), options.precision, f"b{options.profile.key}", *_variants(options),
+            *([self.l4t] if self.l4t else []), options.precision, f"b{options.profile.key}",
+            *([f"t{options.tokens.key}"] if options.tokens else []), *_variants(options),
         ]  # fmt: skip
         return ".".join(parts)
 

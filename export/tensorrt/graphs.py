@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.contents import Bundle
 from edge_runtime.bundle.layout import KIND as BUNDLE
 from edge_runtime.bundle.open import open_bundle
+from export.graph.metadata import PREFIX, read_metadata
 from export.pipeline import Request as Wanted
 from export.pipeline import make_bundle
 from export.session import MODALITY, PIXELS
@@ -51,7 +53,7 @@ class Graphs:
             UserError: there is none.
         """
         if precision not in self.files:
-            where = self.bundle.folder if self.bundle else self.name
+            where = self.bundle.folder if self.bundle else next(iter(self.files.values()), self.name)
             raise UserError(
                 f"{where}: has no graph in {precision}, only {', '.join(self.files)}; export it with --{precision}"
             )
@@ -73,11 +75,12 @@ class Graphs:
         return Check({PIXELS: pixels, MODALITY: found.codes}, found.reference, found.modalities)
 
 
-def graphs_of(source: Path, wanted: Wanted, out: Path | None, say: Say) -> Graphs:
+def graphs_of(source: Path, name: str, wanted: Wanted, out: Path | None, say: Say) -> Graphs:
     """The graphs at `source`; a student is made into a bundle first.
 
     Args:
         source: an ONNX file, a bundle's folder or archive, or a student's folder.
+        name: what the bundle of a student is called after its name: target and precision.
         wanted: precisions, target and batch; and how a student becomes graphs.
         out: where a student's bundle is made; None: under ./runs. say: takes progress.
 
@@ -88,9 +91,10 @@ def graphs_of(source: Path, wanted: Wanted, out: Path | None, say: Say) -> Graph
         raise UserError(f"{source}: is not there; name a student's folder, a bundle's, or an ONNX file")
     if source.suffix == ".onnx":
         name, _, rest = source.stem.rpartition(".")
-        return Graphs(name or rest, dict.fromkeys(wanted.precisions, source), None)
+        said = _precision_of(source)
+        return Graphs(name or rest, dict.fromkeys(wanted.precisions if said is None else (said,), source), None)
     if source.is_dir() and read_manifest(source).kind == STUDENT:
-        source = _bundle_of(source, wanted, out, say)
+        source = _bundle_of(source, name, wanted, out, say)
     elif source.is_dir() and (kind := read_manifest(source).kind) != BUNDLE:
         raise UserError(f"{source}: is an artifact of kind '{kind}'; expected '{STUDENT}', '{BUNDLE}' or an ONNX file")
     bundle = open_bundle(source)
@@ -98,9 +102,16 @@ def graphs_of(source: Path, wanted: Wanted, out: Path | None, say: Say) -> Graph
     return Graphs("student", there, bundle)
 
 
-def _bundle_of(student: Path, wanted: Wanted, out: Path | None, say: Say) -> Path:
-    name = "-".join([student.resolve().name, *(wanted.targets or ["host"])])
-    place = out or Path("runs/bundle") / name
+def _precision_of(source: Path) -> str | None:
+    """What an ONNX file says that it computes in; None: it is not one of ours, or not whole, which the parser says."""
+    try:
+        return read_metadata(onnx.load(source)).get(f"{PREFIX}precision")
+    except Exception:  # protobuf's and onnx's own classes
+        return None
+
+
+def _bundle_of(student: Path, name: str, wanted: Wanted, out: Path | None, say: Say) -> Path:
+    place = out or Path("runs/bundle") / f"{student.resolve().name}-{name}"
     # It takes minutes to make: a name that is taken is refused now.
     if place.exists():
         raise UserError(f"{place}: already exists; build from it (export trt {place}), or remove it first")

@@ -20,6 +20,7 @@ from export.tensorrt.artifact import KIND, EngineOf, write_engine
 from export.tensorrt.gate import judge_engine
 from export.tensorrt.graphs import Graphs, graphs_of
 from export.tensorrt.plan import Plan, plan_for
+from export.tensorrt.recipe import input_shapes, trtexec
 from reid.artifact import ArtifactWriter
 from reid.errors import UserError
 
@@ -60,9 +61,11 @@ def make_engine(request: EngineRequest, host: Host, say: Say) -> Path:
     plan = plan_for(target, host)
     if plan.action != "none":
         say(plan.why)
-    if plan.action == "build" and request.out is not None and request.out.exists():
-        raise UserError(f"{request.out}: already exists; choose another name or remove it first")
-    graphs = graphs_of(request.source, _wanted(plan, request), None if plan.action == "build" else request.out, say)
+    name, building = f"{target.name}-{request.options.precision}", plan.action == "build"
+    for place in (_place(request) if building else None, request.keep_proof if plan.action == "proof" else None):
+        if place is not None and place.exists():
+            raise UserError(f"{place}: already exists; choose another name or remove it first")
+    graphs = graphs_of(request.source, name, _wanted(plan, request), None if building else request.out, say)
     if plan.action == "none" or plan.found is None:
         return _without_engine(graphs, request, plan, say)
     sms = plan.sms or host.gpus[:1]
@@ -75,12 +78,18 @@ def make_engine(request: EngineRequest, host: Host, say: Say) -> Path:
 
 
 def _refuse_impossible(request: EngineRequest) -> None:
-    target, dla = request.target, request.options.dla
+    target, dla, precision = request.target, request.options.dla, request.options.precision
+    if precision in ("bf16", "int8") and target.jetpacks and not target.jetpacks[-1].strongly_typed:
+        last = target.jetpacks[-1]
+        raise UserError(
+            f"--{precision}: {target.name} has JetPack {last.name} at most, whose TensorRT {last.tensorrt} does not "
+            "read such a graph; take --fp16"
+        )
     if dla is not None and target.kind != "host" and dla >= target.dla:
         has = f"{target.dla}" if target.dla else "none"
         raise UserError(f"--dla {dla}: {target.name} has {has}; choose another --target, or leave --dla out")
-    if dla is not None and request.options.precision not in ("fp16", "int8"):
-        raise UserError(f"--dla: computes in fp16 and int8 only, found --{request.options.precision}")
+    if dla is not None and precision not in ("fp16", "int8"):
+        raise UserError(f"--dla: computes in fp16 and int8 only, found --{precision}")
 
 
 def _wanted(plan: Plan, request: EngineRequest) -> Wanted:
@@ -91,8 +100,9 @@ def _wanted(plan: Plan, request: EngineRequest) -> Wanted:
         # Its TensorRT 8 takes no types from a graph, but the fp32 graph and flags.
         needed.append("fp32")
     return replace(
-        request.wanted, precisions=tuple(dict.fromkeys(needed)), targets=(request.target.name,) if jetson else (),
-        profile=options.profile, workspace=options.workspace or request.wanted.workspace,
+        request.wanted, precisions=tuple(dict.fromkeys(needed)), first=options.precision,
+        targets=(request.target.name,) if jetson else (), profile=options.profile,
+        workspace=options.workspace or request.wanted.workspace,
     )  # fmt: skip
 
 
@@ -109,7 +119,7 @@ def _prove(graphs: Graphs, request: EngineRequest, found: Found, options: BuildO
     """Build for another chip, and throw the engine away unless it is to be kept."""
     graph = graphs.file(graph_precision(found.trt, options))
     of = EngineOf(_sha256(graph), f"proof for {request.target.name}", options.sms)
-    built = _built(found, graph, replace(options, dla=None), say)
+    built = _built(found, graph, _without_device(options), say)
     if request.keep_proof is not None:
         name = f"{graphs.name}.{options.precision}.proof-sm{options.sms[0]}.engine"
         with _writer(request.keep_proof, request, graphs) as artifact:
@@ -117,10 +127,37 @@ def _prove(graphs: Graphs, request: EngineRequest, found: Found, options: BuildO
             write_engine(artifact.path, name, built, found, options, of, {"proof": True})
         say(f"proof kept in {request.keep_proof}; it does not run on {request.target.name}")
     say(f"proved: the {options.precision} graph parses and builds; {request.target.name} builds its own engine")
+    # A DLA takes no graph of types: on TensorRT 8 and 10 it is the fp32 graph and a flag.
+    untyped = graphs.files.get("fp32") if options.dla is not None and options.precision == "fp16" else None
+    for line in _for_the_device(request, options, untyped or graph, typed=untyped is None):
+        say(f"note: {line}")
     if graphs.bundle is None:
         say(f"there is no bundle of a single ONNX file: give {graph} to the device, or call this on the student")
         return graph
     return graphs.bundle.folder
+
+
+def _without_device(options: BuildOptions) -> BuildOptions:
+    """Without what only the device's own TensorRT can do: a proof says nothing of it."""
+    return replace(
+        options, dla=None, level=None, version_compatible=False, weight_stripped=False, hardware_compatible=False,
+        timing_cache=None,
+    )  # fmt: skip
+
+
+def _for_the_device(request: EngineRequest, options: BuildOptions, graph: Path, *, typed: bool) -> list[str]:
+    """What the recipe does not do by itself, in words."""
+    lines = []
+    old = [jetpack for jetpack in request.target.jetpacks if not jetpack.strongly_typed]
+    if old and options.precision in ("bf16", "int8"):
+        told = ", ".join(f"JetPack {jetpack.name} (TensorRT {jetpack.tensorrt})" for jetpack in old)
+        lines.append(f"{told} does not read {options.precision} graphs: {request.target.name} needs a newer one")
+    if options != _without_device(options):
+        lines.append(
+            "the bundle's recipe does without these options; on the device: "
+            + trtexec(options, str(graph), "student.engine", input_shapes(graph), typed=typed)
+        )
+    return lines
 
 
 def _build(
@@ -128,8 +165,7 @@ def _build(
 ) -> Path:
     precision = options.precision
     graph = graphs.file(graph_precision(found.trt, options))
-    name = graphs.name if graphs.bundle is None else request.source.resolve().name.partition(".tar")[0]
-    out = request.out or Path("runs/engine") / f"{name}-{request.target.name}-{precision}"
+    out = _place(request)
     of = EngineOf(_sha256(graph), request.target.name, sms, jetson_linux())
     # It is opened before the build, which takes minutes: a name that is taken is refused now, and what is interrupted
     # leaves nothing.
@@ -142,6 +178,13 @@ def _build(
         artifact.details.update({name: sidecar[name] for name in ("engine", "key", "target", "sm", "precision")})
     say(f"{out}: {sidecar['key']}")
     return out
+
+
+def _place(request: EngineRequest) -> Path:
+    """The folder of the engine."""
+    name = request.source.resolve().name.partition(".onnx" if request.source.suffix == ".onnx" else ".tar")[0]
+    name = name.rpartition(".")[0] or name if request.source.suffix == ".onnx" else name
+    return request.out or Path("runs/engine") / f"{name}-{request.target.name}-{request.options.precision}"
 
 
 def _built(found: Found, graph: Path, options: BuildOptions, say: Say) -> Built:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
 
 from edge_runtime.engines.tensorrt.options import BuildOptions
 
@@ -37,6 +40,12 @@ def trtexec(
     words += ["--stripWeights"] if options.weight_stripped else []
     words += [] if options.dla is None else [f"--useDLACore={options.dla}", "--allowGPUFallback"]
     return shlex.join(words)
+
+
+def input_shapes(graph: Path) -> dict[str, tuple[int, ...]]:
+    """Inputs of an ONNX file and their shapes but for the batch."""
+    inputs = onnx.load(graph).graph.input
+    return {value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim[1:]) for value in inputs}
 
 
 def _layers(options: BuildOptions) -> list[str]:

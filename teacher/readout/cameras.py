@@ -1,4 +1,4 @@
-"""Embeddings of cameras: what a camera does to a picture is told to the model, so that it need not be in the identity."""
+"""Embeddings of cameras: what one does to a picture is told to the model, and need not be learnt as identity."""
 
 from __future__ import annotations
 

@@ -27,13 +27,14 @@ class _Layer(nn.Module):
         keys, values = self.key_value(self.norm(answering)).chunk(2, dim=-1)
         query = self._split(self.query(self.norm(asking)))
         seen = functional.scaled_dot_product_attention(query, self._split(keys), self._split(values))
-        moved: Tensor = asking + self.out(seen.transpose(1, 2).flatten(2))
-        moved = moved + self.down(functional.gelu(self.up(self.mlp_norm(moved))))
-        return moved
+        asking = asking + self.out(seen.transpose(1, 2).flatten(2))
+        change: Tensor = self.down(functional.gelu(self.up(self.mlp_norm(asking))))
+        return asking + change
 
     def _split(self, tokens: Tensor) -> Tensor:
         """[B, n, D] -> [B, heads, n, D / heads]."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        split: Tensor = tokens.unflatten(-1, [self.heads, -1]).transpose(1, 2)
+        return split
 
 
 class _Interaction(nn.Module):

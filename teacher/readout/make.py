@@ -64,6 +64,6 @@ def _interaction(how: Interaction, backbone: Backbone) -> SelfInteraction | Cros
         )
     size = backbone.preprocessing
     tokens = backbone.family.visual_tokens(backbone.model.config, size.height, size.width) if how.places else 0
-    make = {"self": SelfInteraction, "cross": CrossInteraction}[how.kind]
-    made: SelfInteraction | CrossInteraction = make(backbone.width, how.layers, how.heads, how.ratio, tokens)
-    return made
+    make: type[SelfInteraction] | type[CrossInteraction]
+    make = SelfInteraction if how.kind == "self" else CrossInteraction
+    return make(backbone.width, how.layers, how.heads, how.ratio, tokens)

@@ -26,8 +26,12 @@ def recipe_of(details: Mapping[str, Any], target: Target) -> dict[str, Any]:
         graph["precision"] for graph in details["graphs"] if (graph["role"], graph["format"]) == ("image", "onnx")
     ]
     oldest = int((target.min_trt or "10").partition(".")[0])
-    order = [p for p in PREFERRED if p in having and (p != "bf16" or oldest >= _FIRST_BF16)] or having
+    first = details["first"]
+    order = [p for p in PREFERRED if p in having and (p in ("fp32", "fp16", "int8", first) or oldest >= _FIRST_BF16)]
+    order = sorted(order, key=lambda precision: precision != first) or having
     half = order[0] in ("fp16", "bf16")
+    # No TensorRT 8 makes these: bf16 it has not, and quantisers with scales in fp16 it does not read.
+    weak = "fp32" in having and order[0] in ("fp16", "fp32")
     return {
         "target": {
             "name": target.name, "kind": target.kind, "sms": list(target.sms), "min_trt": target.min_trt,
@@ -39,7 +43,7 @@ def recipe_of(details: Mapping[str, Any], target: Target) -> dict[str, Any]:
         "strongly_typed": True,
         # Where a builder knows no strong typing (TensorRT 8): the fp32 graph, a flag, and the nodes that stay in fp32.
         "weakly_typed": {
-            "graph": graph_path("fp32") if "fp32" in having else None,
+            "graph": graph_path("fp32") if weak else None,
             "flag": order[0] if half else None,
             "fp32_nodes": details["precision"][order[0]]["kept_fp32"] if half else [],
         },
@@ -133,7 +137,8 @@ case $help in
     *--stronglyTyped*) set -- --stronglyTyped ;;
     *--fp16*)
         if [ -z "@WEAK_GRAPH@" ]; then
-            echo "error: this TensorRT has no strong typing and the bundle no fp32 graph; export it with --fp32" >&2
+            echo "error: this TensorRT has no strong typing and the bundle nothing to build @PRECISION@ from;" \
+                "take a JetPack with TensorRT 10, or export it with --fp32 --fp16" >&2
             exit 2
         fi
         graph="$bundle/@WEAK_GRAPH@"

@@ -85,6 +85,8 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(edge: Any, 
     ("words", "message"),
     [
         (("search", "none.db", "x.png"), "none.db: no such gallery; enrol into it first"),
+        (("search", "http://", "IMAGE"), "expected the URI of a Milvus server"),
+        (("search", "http://a:b@host", "IMAGE"), "has a name or password in the URI"),
         (("search", "GALLERY"), "search: expected either images, or --text and --vectors"),
         (("search", "GALLERY", "x.png", "--text", "a man"), "search: expected either images, or --text"),
         (("search", "GALLERY", "none.png"), "none.png: no such image"),

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -197,7 +198,34 @@ def test_patience_ends_and_the_next_run_goes_on(opened: Gallery, ship: Ship, tmp
     assert 10 <= sum(waits) <= 10 + 8
     assert "5 changes wait in the gallery" in str(error.value)
     assert len(ship.said) == len(waits)
+    assert "connect failed" in ship.said[0]
     assert opened.count == 5
+
+
+def test_a_refused_token_is_said_once_and_not_repeated(opened: Gallery, ship: Ship, tmp_path: Path) -> None:
+    """As Milvus 2.3.5 says it with authorisation switched on."""
+    pytest.importorskip("pymilvus")
+    import grpc
+
+    def refuse(_: bytes, context: grpc.ServicerContext) -> bytes:
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "auth check failure, please check username and s3cret")
+        raise AssertionError
+
+    class Refusing(grpc.GenericRpcHandler):
+        def service(self, _: object) -> Any:
+            return grpc.unary_unary_rpc_method_handler(refuse)
+
+    server = grpc.server(futures.ThreadPoolExecutor(1), handlers=[Refusing()])
+    server.add_insecure_port(f"unix:{tmp_path}/socket")
+    server.start()
+    try:
+        with pytest.raises(UserError, match=r"refused .*is MILVUS_TOKEN right") as error:
+            ship.once(f"unix:{tmp_path}/socket", token="root:s3cret")
+    finally:
+        server.stop(None).wait()
+    assert "s3cret" not in str(error.value)
+    assert ship.said == []
+    assert opened.count == 0
 
 
 def test_a_busy_gallery_is_waited_for_and_nothing_is_lost(

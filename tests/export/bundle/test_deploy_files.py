@@ -212,7 +212,7 @@ def test_an_old_builder_without_an_fp32_graph_is_an_error(tmp_path: Path) -> Non
     (tmp_path / "device").mkdir()
     done = Device(tmp_path / "device", bundle, "8.6").build()
     assert done.returncode == 2
-    assert "export it with --fp32" in done.stderr
+    assert "or export it with --fp32 --fp16" in done.stderr
 
 
 def test_a_build_that_lacks_memory_is_tried_with_half_and_gives_up_in_words(bundle: Path, tmp_path: Path) -> None:
@@ -246,3 +246,18 @@ def test_bf16_is_not_for_a_device_that_lacks_it(tmp_path: Path) -> None:
     bundle = open_bundle(write_bundle(tmp_path / "bundle", contents))
     assert bundle.recipe("orin-nano")["precisions"] == ["fp32"]
     assert bundle.recipe("thor")["precisions"] == ["bf16", "fp32"]
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_what_was_asked_for_is_built_or_refused_but_never_fp32_in_its_stead(tmp_path: Path, precision: str) -> None:
+    model = linear_graph()
+    path = small_bundle(tmp_path, graphs={"fp32": model, precision: model}, first=precision)
+    assert open_bundle(path).recipe("orin-nano")["precisions"] == [precision, "fp32"]
+    for version in ("8.6", "10.3"):
+        (tmp_path / version).mkdir()
+    new, old = Device(tmp_path / "10.3", path, "10.3"), Device(tmp_path / "8.6", path, "8.6")
+    assert new.build().returncode == 0
+    assert f"--onnx={new.bundle}/model/student.{precision}.onnx" in new.asked
+    done = old.build()
+    assert done.returncode == 2
+    assert f"nothing to build {precision} from" in done.stderr

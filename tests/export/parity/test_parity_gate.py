@@ -15,16 +15,18 @@ from outlier_students import outlier_source
 from export.crops import Crops, synthetic_crops
 from export.graph.image import image_graph
 from export.parity.bars import BARS, Bars, judge
-from export.parity.gate import compare_crops, passing_fp32, passing_half, passing_int8
+from export.parity.gate import Attempt, Gate, compare_crops, passing_fp32, passing_half, passing_int8
 from export.parity.gated import BelowTheBarError, Gated
 from export.parity.measure import Parity
 from export.parity.reference import reference_embeddings
 from export.parity.report import read_report, report_text, write_report
+from export.parity.retrieval import PairScores, Retrieval, Score
 from export.precision.halve import to_half
 from export.precision.typed import TypedEvaluator
 from export.session import open_session, run_crops
 from export.source import Source
 from reid.errors import UserError
+from reid.modality import Modality
 
 
 class Case:
@@ -164,6 +166,26 @@ def test_int8_passes_or_leaves_layers_out_until_it_does(plain: Case) -> None:
         assert plain.parity(gated.model).cosine_mean == gated.parity.cosine_mean
     else:
         assert gated.missed
+
+
+def test_a_graph_that_passed_is_not_given_up_for_one_with_a_better_cosine_that_loses_more(plain: Case) -> None:
+    """int8 goes on to search below a graph that passes; the bar on mAP may fail one whose cosine is greater."""
+
+    class Task:
+        """Loses nothing the first time, and ten points from then on."""
+
+        lost = iter([0.0, 10.0])
+
+        def score(self, embed: object) -> Retrieval:
+            score, other = Score(50, 50), Score(50 - next(self.lost), 50)
+            return Retrieval((PairScores(Modality.RGB, Modality.RGB, 1, 1, score, other, other),))
+
+    bars = Bars("int8", cosine_mean=0.9, lost_map=0.5)
+    reference = reference_embeddings(plain.source, plain.check)
+    gate = Gate(plain.fp32, reference, plain.check, bars, Task(), lambda line: None, 1)  # type: ignore[arg-type]
+    assert gate.passes(Attempt("half", to_half(plain.fp32), ()))
+    assert not gate.passes(Attempt("nearer", plain.fp32, ()))
+    assert gate.result().passed
 
 
 def test_int8_in_which_nothing_is_int8_is_no_int8(plain: Case) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from click.testing import CliRunner
 from native import compiler, fake_cudart
@@ -172,7 +173,55 @@ def test_a_student_becomes_a_bundle_of_the_graphs_that_the_target_needs(
         make_engine(request(tmp_path / "s", target, "fp16", options={"workspace": 99}), here, lambda line: None)
     (wanted,) = asked
     assert (wanted.precisions, wanted.targets) == (precisions, targets)
-    assert (wanted.profile, wanted.workspace) == (PROFILE, 99)
+    assert (wanted.profile, wanted.workspace, wanted.first) == (PROFILE, 99, "fp16")
+
+
+def test_bundles_of_two_targets_or_precisions_do_not_take_each_others_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+
+    def note(student: Path, out: Path, wanted: Any, *, say: Any) -> Path:
+        made.append(out)
+        raise UserError("far enough")
+
+    monkeypatch.setattr("export.tensorrt.graphs.make_bundle", note)
+    monkeypatch.chdir(tmp_path)
+    with ArtifactWriter(tmp_path / "s", "student", {}):
+        pass
+    asked = [("rtx-ada", "fp16"), ("rtx-ampere", "fp16"), ("rtx-ada", "fp32"), ("host", "fp16")]
+    for target, precision in asked:
+        with pytest.raises(UserError, match="far enough"):
+            make_engine(request(tmp_path / "s", target, precision), host(), lambda line: None)
+    assert [path.name for path in made] == [f"s-{target}-{precision}" for target, precision in asked]
+
+
+def test_a_graph_that_says_another_precision_is_refused(graph: Path, tmp_path: Path) -> None:
+    model = onnx.load(graph)
+    model.metadata_props.add(key="reid.precision", value="fp32")
+    onnx.save(model, graph)
+    here = host(stand_in("10.3.0"), gpus=(87,))
+    with pytest.raises(UserError, match=r"student.fp32.onnx: has no graph in fp16, only fp32; export it with --fp16"):
+        make_engine(request(graph, precision="fp16", out=tmp_path / "out"), here, lambda line: None)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_device_whose_last_jetpack_reads_no_types_is_not_promised_any(graph: Path, precision: str) -> None:
+    with pytest.raises(UserError, match=f"--{precision}: xavier has JetPack 5.1 at most, whose TensorRT 8.5 does not"):
+        make_engine(request(graph, "xavier", precision), host(), lambda line: None)
+
+
+def test_the_engines_own_place_is_looked_at_before_a_bundle_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with ArtifactWriter(tmp_path / "s", "student", {}):
+        pass
+    (tmp_path / "runs/engine/s-host-fp32").mkdir(parents=True)
+    here = host(stand_in("10.3.0"), gpus=(87,))
+    with pytest.raises(UserError, match="runs/engine/s-host-fp32: already exists"):
+        make_engine(request(tmp_path / "s"), here, lambda line: None)
 
 
 def test_a_bundle_that_is_there_is_offered_instead_of_made_again(
@@ -181,9 +230,9 @@ def test_a_bundle_that_is_there_is_offered_instead_of_made_again(
     monkeypatch.chdir(tmp_path)
     with ArtifactWriter(tmp_path / "s", "student", {}):
         pass
-    (tmp_path / "runs/bundle/s-thor").mkdir(parents=True)
+    (tmp_path / "runs/bundle/s-thor-fp32").mkdir(parents=True)
     with pytest.raises(
-        UserError, match=r"runs/bundle/s-thor: already exists; build from it \(export trt runs/bundle/s-thor\)"
+        UserError, match=r"bundle/s-thor-fp32: already exists; build from it \(export trt runs/bundle/s-thor-fp32\)"
     ):
         make_engine(request(tmp_path / "s", "thor"), host(), lambda line: None)
 
@@ -196,6 +245,7 @@ def test_the_key_differs_in_all_that_makes_another_engine() -> None:
         replace(plain, precision="int8"), replace(plain, profile=Profile(1, 8, 32)), replace(plain, dla=0),
         replace(plain, version_compatible=True), replace(plain, weight_stripped=True), replace(plain, level=5),
         replace(plain, workspace=64), replace(plain, hardware_compatible=True),
+        replace(plain, tokens=Profile(1, 8, 16)),
     ]  # fmt: skip
     keys = {of.key(found, options) for options in [plain, *others]}
     keys |= {replace(of, onnx_sha256="f" * 64).key(found, plain), replace(of, sms=(86, 89)).key(found, plain)}
@@ -239,11 +289,17 @@ def test_the_command_proves_a_graph_for_a_jetson_and_keeps_no_engine(graph: Path
     assert "an engine for orin-nano can only be built on the device" in result.output
     assert "proved: the fp32 graph parses and builds" in result.output
     assert [path.name for path in tmp_path.iterdir()] == [graph.name]
+    lines = run(str(graph), "--fp32", "--target", "orin-nano", "--level", "5", "--version-compatible").output
+    assert "the bundle's recipe does without these options; on the device: trtexec --onnx=" in lines
+    assert "--builderOptimizationLevel=5 --versionCompatible" in lines
     kept = tmp_path / "proof"
     result = run(str(graph), "--fp32", "--target", "orin-nano", "--keep-proof", str(kept))
     assert result.exit_code == 0, result.output
     assert expect_kind(kept, "engine").details["proof"]
     assert (kept / "student.fp32.proof-sm86.engine").is_file()
+    again = run(str(graph), "--fp32", "--target", "orin-nano", "--keep-proof", str(kept))
+    assert f"{kept}: already exists" in str(again.exception)
+    assert "building" not in again.output
 
 
 @pytest.mark.parametrize(
