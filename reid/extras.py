@@ -23,6 +23,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "cryptography",
         "zstandard",
     ),
+    "edge": ("cryptography", "faiss", "onnxruntime", "tokenizers", "zstandard"),
     "openvino": ("openvino",),
     "tensorrt": ("tensorrt",),
     "tensorrt-rtx": ("tensorrt_rtx_bindings", "tensorrt_rtx_libs"),

@@ -15,6 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 MODULES = {
+    "faiss-cpu": "faiss",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "tensorrt-rtx-cu13-bindings": "tensorrt_rtx_bindings",
