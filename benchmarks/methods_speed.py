@@ -40,8 +40,8 @@ READOUTS = {
     "semantic token, SGI, no cameras": ["readout.css=none"],
     "semantic token as cross-attention query": ["readout.interaction.kind=cross"],
     "learnt token, SGI": ["readout.token=learnt"],
-    "image latents": ["readout={kind: image_latents, css: none, interaction: null}"],
-    "visual tokens": ["readout={kind: visual_tokens, css: none, interaction: null}"],
+    "image latents": ["readout.kind=image_latents", "readout.css=none"],
+    "visual tokens": ["readout.kind=visual_tokens", "readout.css=none"],
 }
 
 
@@ -51,9 +51,7 @@ def embedders(base: Path, size: str, batch: int) -> dict[str, Embedder]:
     image = f"image={{height: {numbers.height}, width: {numbers.width_px}}}"
     made = {}
     for name, changes in READOUTS.items():
-        plain = [change.replace(", interaction: null", "") for change in changes]
-        reset = ["readout.interaction={kind: self, layers: 4, heads: 8, ratio: 4, places: false}"]
-        recipe = load_recipe(RECIPE, [image, *(reset if "interaction: null" in "".join(changes) else []), *plain])
+        recipe = load_recipe(RECIPE, [image, *changes])
         torch.manual_seed(0)
         backbone = load_backbone(str(base), recipe.image)
         reader = make_reader(recipe.readout, backbone, "manifest", ["c1", "c2", "c3", "c4"])

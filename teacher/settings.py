@@ -90,9 +90,9 @@ class Readout(Section):
             "image_latents": the mean of the hidden states at the places of the item, visual tokens or words.
             "visual_tokens": the mean of the visual tokens; the language model is not run.
         embedding: whether the store holds this vector or what the BNNeck makes of it.
-        token: of "semantic_token": "generated" by the language model, or a "learnt" vector in its place.
+        token, interaction: of "semantic_token". token: "generated" by the language model, or a "learnt" vector in its
+            place.
         stop_gradient: the language model passes no gradient on; the rest of the readout does.
-        interaction: of "semantic_token".
         css: where an embedding of the camera is added: to the "patches" of the vision tower, to the semantic "token",
             or nowhere. Cameras that were not trained on have the mean of those that were.
     """
@@ -106,12 +106,9 @@ class Readout(Section):
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Readout:
-        if self.kind != "semantic_token":
-            if self.css == "token":
-                raise ValueError(f"css: token goes with kind semantic_token, which has one; {self.kind} takes patches")
-            if self.token == "learnt" or self.interaction != Interaction():
-                raise ValueError(f"token and interaction go with kind semantic_token, not with {self.kind}")
-        if self.token == "learnt" and self.interaction.kind == "none":
+        if self.css == "token" and self.kind != "semantic_token":
+            raise ValueError(f"css: token goes with kind semantic_token, which has one; {self.kind} takes patches")
+        if self.kind == "semantic_token" and self.token == "learnt" and self.interaction.kind == "none":
             raise ValueError("token: a learnt one without an interaction would be the same for every image")
         return self
 

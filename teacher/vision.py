@@ -65,7 +65,8 @@ def shifted_patches(embedding: nn.Module, shift: Tensor) -> Iterator[None]:
     def add(module: nn.Module, inputs: Any, patches: Tensor) -> Tensor:
         if patches.ndim == 4:
             return patches + shift.to(patches.dtype)[:, :, None, None]
-        return patches + shift.to(patches.dtype).repeat_interleave(len(patches) // len(shift), dim=0)
+        shifted: Tensor = patches.unflatten(0, [len(shift), -1]) + shift.to(patches.dtype)[:, None]
+        return shifted.flatten(0, 1)
 
     handle = embedding.register_forward_hook(add)
     try:

@@ -115,10 +115,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     import grpc
     from pymilvus.exceptions import MilvusException
 
+    met: list[BaseException] = []
     found: BaseException | None = error
     while isinstance(found, (MilvusException, grpc.RpcError)):
+        met.append(found)
         yield found
-        found = found.__cause__ or found.__context__
+        # pymilvus raises errors from themselves, so that the chain can be a ring.
+        beneath = (found.__cause__, found.__context__)
+        found = next((each for each in beneath if each is not None and not any(each is old for old in met)), None)
 
 
 def _reason(error: Any, token: str) -> str:

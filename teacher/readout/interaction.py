@@ -22,10 +22,19 @@ class _Layer(nn.Module):
         self.out = nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
 
-    def forward(self, asking: Tensor, answering: Tensor) -> Tensor:
-        """[B, q, D] tokens after they have attended to [B, n, D] others, both before the normalisation."""
-        keys, values = self.key_value(self.norm(answering)).chunk(2, dim=-1)
-        query = self._split(self.query(self.norm(asking)))
+    def among(self, tokens: Tensor, asking: int) -> Tensor:
+        """[B, n, D] -> [B, asking, D], the first `asking` tokens after they have attended to all."""
+        normed = self.norm(tokens)
+        return self._attend(tokens[:, :asking], normed[:, :asking], normed)
+
+    def across(self, asking: Tensor, answering: Tensor) -> Tensor:
+        """[B, q, D] tokens after they have attended to [B, n, D] others."""
+        return self._attend(asking, self.norm(asking), self.norm(answering))
+
+    def _attend(self, asking: Tensor, asked: Tensor, answering: Tensor) -> Tensor:
+        """`asked` and `answering` are normalised; `asking` is `asked` before that."""
+        keys, values = self.key_value(answering).chunk(2, dim=-1)
+        query = self._split(self.query(asked))
         seen = functional.scaled_dot_product_attention(query, self._split(keys), self._split(values))
         asking = asking + self.out(seen.transpose(1, 2).flatten(2))
         change: Tensor = self.down(functional.gelu(self.up(self.mlp_norm(asking))))
@@ -78,9 +87,10 @@ class SelfInteraction(_Interaction):
         """v_reid [B, D] and visual tokens [B, n, D] -> float32 [B, D]."""
         asked, seen = self._enter(token, visual)
         tokens = torch.cat([asked, seen], dim=1)
-        for layer in self.layers[:-1]:
-            tokens = layer(tokens, tokens)
-        return self._leave(self.layers[-1](tokens[:, :1], tokens))
+        for number, layer in enumerate(self.layers, 1):
+            assert isinstance(layer, _Layer)
+            tokens = layer.among(tokens, 1 if number == len(self.layers) else tokens.shape[1])
+        return self._leave(tokens)
 
 
 class CrossInteraction(_Interaction):
@@ -90,5 +100,6 @@ class CrossInteraction(_Interaction):
         """v_reid [B, D] and visual tokens [B, n, D] -> float32 [B, D]."""
         asked, seen = self._enter(token, visual)
         for layer in self.layers:
-            asked = layer(asked, seen)
+            assert isinstance(layer, _Layer)
+            asked = layer.across(asked, seen)
         return self._leave(asked)

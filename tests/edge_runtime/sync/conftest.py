@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import milvus_servers
 import pytest
 from shipped_rows import DIM
+from shippers import Ship
 
 from edge_runtime.gallery import Gallery
-from edge_runtime.sync import Address, Shipper
 
 
 @pytest.fixture(scope="session", params=["milvus-lite", "milvus"])
@@ -45,22 +44,6 @@ def opened(place: Path) -> Iterator[Gallery]:
 def fresh_name() -> str:
     """A collection that no other test has."""
     return "c_" + uuid.uuid4().hex
-
-
-class Ship:
-    """Makes shippers and keeps what they say."""
-
-    def __init__(self, place: Path, name: str) -> None:
-        self.place, self.name = place, name
-        self.said: list[str] = []
-
-    def __call__(self, uri: str, wait: Callable[[float], bool] = lambda _: False, **options: Any) -> Shipper:
-        address = Address(uri, options.pop("collection", self.name), options.pop("token", ""))
-        return Shipper(options.pop("place", self.place), address, say=self.said.append, wait=wait, **options)
-
-    def once(self, uri: str, *, check: bool = False, **options: Any) -> Any:
-        with self(uri, **options) as shipper:
-            return shipper.run(check=check)
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import Ship
 from milvus_servers import Server
 from shipped_rows import DIM, some_rows
+from shippers import Ship
 
 from edge_runtime.cli.sync import sync_command
 from edge_runtime.gallery import Filter, Gallery
