@@ -111,7 +111,7 @@ class Bundle:
         there = ", ".join(graph.precision for graph in having) or "none"
         raise UserError(
             f"{self.folder}: has no {role} graph in {precision} as {format}, only {there}; export it with "
-            f"`export bundle --{precision}`"
+            f"`reid export bundle --{precision}`"
         )
 
     def file(self, name: str) -> Path:

@@ -28,7 +28,7 @@ def open_bundle(path: Path, *, key: Path | bytes | None = None, work: Path | Non
     if path.is_dir():
         return _verified(path, key)
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; expected a bundle, as `export bundle` writes it")
+        raise UserError(f"{path}: no such file or folder; expected a bundle, as `reid export bundle` writes it")
     if not is_archive(path.name):
         raise UserError(f"{path}: expected a bundle's folder, or an archive of it ({', '.join(ARCHIVES)})")
     return _verified(unpack(path, work or path.parent, key), key)

@@ -71,7 +71,7 @@ def _head(tar: TarReader, where: str) -> tuple[bytes, bytes | None, Member | Non
     if member is None or member.name.rpartition("/")[2] != MANIFEST:
         found = "nothing" if member is None else repr(member.name)
         raise UserError(
-            f"{where}: begins with {found}; expected {MANIFEST} first, as `export bundle` packs it; pack it again"
+            f"{where}: begins with {found}; expected {MANIFEST} first, as `reid export bundle` packs it; pack it again"
         )
     tar.prefix = member.name.removesuffix(MANIFEST)
     manifest = tar.read(member, MANIFEST_BYTES)

@@ -39,7 +39,7 @@ def files_of(places: Sequence[Path]) -> list[Path]:
             raise UserError(f"{place}: is not there; expected a graph, or a folder or bundle that holds some")
         held = sorted(path for kind in _KINDS for where in _PLACES for path in place.glob(where + kind))
         if not held:
-            raise UserError(f"{place}: holds no student.*.onnx, no .xml and no .engine; make some with export onnx")
+            raise UserError(f"{place}: holds no student.*.onnx, no .xml and no .engine; make some with reid export onnx")
         found += held
     return list(dict.fromkeys(found))
 

@@ -134,7 +134,7 @@ def runners_of(path: Path, threads: int) -> list[Runner | NotRun]:
     raise UserError(f"{path}: not a graph; expected .onnx, OpenVINO's .xml or a TensorRT .engine")
 
 
-_ON_GPU = "engines are timed by export trt, when they are built"
+_ON_GPU = "engines are timed by reid export trt, when they are built"
 
 
 def _words(error: Exception) -> str:

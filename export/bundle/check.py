@@ -67,7 +67,7 @@ def check_bundle(path: Path, *, key: Path | None = None, dataset: Dataset | None
         UserError: there is nothing there that could be checked.
     """
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; expected a bundle, as `export bundle` writes it")
+        raise UserError(f"{path}: no such file or folder; expected a bundle, as `reid export bundle` writes it")
     with _unpacked(path, key) as opened:
         if isinstance(opened, Outcome):
             yield opened

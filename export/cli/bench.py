@@ -37,7 +37,7 @@ def bench_command(
     whatever else the machine does meets all alike. What cannot be run is listed with the reason.
 
     \b
-    export bench runs/onnx --student runs/student --batch 1,16 --threads 2
+    reid export bench runs/onnx --student runs/student --batch 1,16 --threads 2
     """
     import json
     import os
@@ -56,7 +56,7 @@ def bench_command(
     if not sizes or sizes[0] < 1:
         raise UserError(f"--batch {batches}: expected numbers from 1 up with commas between, such as 1,8,16")
     if not places and student is None:
-        raise UserError("nothing to time; name .onnx files or a folder that export onnx made, or a --student")
+        raise UserError("nothing to time; name .onnx files or a folder that reid export onnx made, or a --student")
     if student is None and not no_student:
         student = student_of(places)
         if student is not None:

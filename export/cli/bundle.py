@@ -31,8 +31,8 @@ def bundle_command(
     The newest student, if none is named. A precision that misses its bar keeps more in fp32, or nothing is written.
 
     \b
-    export bundle --fp16 --target orin-nano --out bundle.tar.zst
-    export bundle runs/student/vit-s --fp32 --fp16 --int8 --sign release.pem
+    reid export bundle --fp16 --target orin-nano --out bundle.tar.zst
+    reid export bundle runs/student/vit-s --fp32 --fp16 --int8 --sign release.pem
     """
     from export.bundle.sign import key_fingerprint
     from export.pipeline import make_bundle

@@ -21,7 +21,7 @@ def check_command(bundle: Path, key: Path | None, data: str | None, settings: tu
     bundle and held against what the student answered before it was converted. Exit code 2 if anything does not hold.
 
     \b
-    export check bundle.tar.zst --key release.pub
+    reid export check bundle.tar.zst --key release.pub
     """
     from export.bundle.check import check_bundle
     from reid.cli.options import read_data

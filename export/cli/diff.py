@@ -26,8 +26,8 @@ def diff_command(
     type, on crops of every modality; the worst comes first.
 
     \b
-    export diff runs/onnx/student.fp32.onnx runs/onnx/student.fp16.onnx
-    export diff runs/before runs/after --json
+    reid export diff runs/onnx/student.fp32.onnx runs/onnx/student.fp16.onnx
+    reid export diff runs/before runs/after --json
     """
     import json
 

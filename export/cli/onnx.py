@@ -14,7 +14,7 @@ from export.cli.options import graph_options, refuse_taken, request_of, student_
 @click.argument("student", required=False, type=click.Path(path_type=Path))
 @graph_options
 @click.option(
-    "--target", "targets", multiple=True, help="A device that must read the graphs (export trt --help); repeatable."
+    "--target", "targets", multiple=True, help="A device that must read the graphs (reid export trt --help); repeatable."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to make. Default: runs/onnx/STUDENT.")
 def onnx_command(student: Path | None, out: Path | None, targets: tuple[str, ...], batch: str, **given: Any) -> None:
@@ -24,8 +24,8 @@ def onnx_command(student: Path | None, out: Path | None, targets: tuple[str, ...
     every tensor rounded to the type that it has; one that misses its bar keeps more in fp32, or is not written.
 
     \b
-    export onnx runs/student/vit-s-adaptive-svd --fp32 --fp16
-    export onnx --int8 --data people --out runs/onnx/cpu
+    reid export onnx runs/student/vit-s-adaptive-svd --fp32 --fp16
+    reid export onnx --int8 --data people --out runs/onnx/cpu
     """
     from export.pipeline import write_onnx
 

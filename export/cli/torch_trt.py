@@ -27,8 +27,8 @@ def torch_trt_command(
     (student.fp16.torch-trt.pt2) and one engine by itself (student.fp16.engine).
 
     \b
-    export torch-trt runs/student/vit-s-adaptive-svd --fp16 --batch 1,8,16
-    export torch-trt --exported-program-only
+    reid export torch-trt runs/student/vit-s-adaptive-svd --fp16 --batch 1,8,16
+    reid export torch-trt --exported-program-only
     """
     from export.batch import parse_batch
     from export.torch_tensorrt.make import make_programs

@@ -66,9 +66,9 @@ def trt_command(
     thor, xavier.
 
     \b
-    export trt runs/student/vit-s-adaptive-svd --fp16
-    export trt --fp16 --target rtx-ada --batch 1,8,32
-    export trt runs/onnx/student.fp16.onnx --target orin-nano
+    reid export trt runs/student/vit-s-adaptive-svd --fp16
+    reid export trt --fp16 --target rtx-ada --batch 1,8,32
+    reid export trt runs/onnx/student.fp16.onnx --target orin-nano
     """
     from edge_runtime.engines.tensorrt.modules import look_around
     from edge_runtime.engines.tensorrt.options import BuildOptions

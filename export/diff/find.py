@@ -29,7 +29,7 @@ def graphs_in(place: Path) -> list[Path]:
         raise UserError(f"{place}: is not there; expected an .onnx file, or a folder or bundle that holds some")
     found = sorted(path for pattern in PATTERNS for path in place.glob(pattern))
     if not found:
-        raise UserError(f"{place}: holds no student.*.onnx; make some with export onnx, or name an .onnx file")
+        raise UserError(f"{place}: holds no student.*.onnx; make some with reid export onnx, or name an .onnx file")
     return found
 
 
@@ -60,7 +60,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
     except Exception as error:  # protobuf's DecodeError and onnx's own share no base
         raise UserError(f"{path}: not an ONNX file ({' '.join(str(error).split())[:200]}); export it again") from error
     if PIXELS not in {value.name for value in model.graph.input}:
-        raise UserError(f"{path}: takes no '{PIXELS}'; expected a graph for images that export onnx made")
+        raise UserError(f"{path}: takes no '{PIXELS}'; expected a graph for images that reid export onnx made")
     return model
 
 

@@ -81,7 +81,7 @@ class Metadata:
         """
         raw = {key.removeprefix(PREFIX): value for key, value in props.items() if key.startswith(PREFIX)}
         if "schema" not in raw:
-            raise UserError(f"{where}: has no metadata of a student's graph; export it with `export onnx`")
+            raise UserError(f"{where}: has no metadata of a student's graph; export it with `reid export onnx`")
         if raw["schema"] != str(SCHEMA):
             raise UserError(f"{where}: metadata of schema {raw['schema']}; this version reads {SCHEMA}")
         try:

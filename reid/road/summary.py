@@ -10,7 +10,7 @@ from typing import Any
 
 from reid.errors import UserError
 
-_TEACHER, _CLOUD, _EDGE = "teacher", "cloud -> edge", "edge -> edge"
+_TEACHER, _CLOUD, _EDGE = "teacher", "cloud to edge", "edge to edge"
 _NONE = "-"
 
 

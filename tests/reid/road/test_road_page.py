@@ -27,8 +27,8 @@ def reports(tmp_path: Path) -> tuple[Path, Path, Path]:
     student = {
         "people": 18, "gallery": "rgb", "scores": {
             "teacher": [pair("rgb", 0.9), pair("text", 0.5)],
-            "cloud -> edge": [pair("rgb", 0.8), pair("text", 0.4)],
-            "edge -> edge": [pair("rgb", 0.7), {**pair("rgb", 0.1), "gallery": "ir"}],
+            "cloud to edge": [pair("rgb", 0.8), pair("text", 0.4)],
+            "edge to edge": [pair("rgb", 0.7), {**pair("rgb", 0.1), "gallery": "ir"}],
         },
     }  # fmt: skip
     found = {"query": "rgb", "gallery": "rgb", "found": {"mean_ap": 69.0, "rank1": 33.0}}
