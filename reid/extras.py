@@ -24,6 +24,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "zstandard",
     ),
     "edge": ("cryptography", "faiss", "onnxruntime", "tokenizers", "zstandard"),
+    "milvus": ("pymilvus",),
     "openvino": ("openvino",),
     "tensorrt": ("tensorrt",),
     "tensorrt-rtx": ("tensorrt_rtx_bindings", "tensorrt_rtx_libs"),
