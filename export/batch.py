@@ -1,11 +1,14 @@
-"""Batch sizes that a graph is built for."""
+"""Batch sizes that a graph is built for, and the precisions that there are: what the commands need without torch."""
 
 from __future__ import annotations
 
 from edge_runtime.batch import DEFAULT, Profile
 from reid.errors import UserError
 
-__all__ = ["DEFAULT", "Profile", "parse_batch"]
+__all__ = ["DEFAULT", "PRECISIONS", "Profile", "parse_batch"]
+
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+"""That can be asked for, in the order in which their graphs are made."""
 
 
 def parse_batch(text: str, option: str = "--batch") -> Profile:

@@ -8,6 +8,9 @@ from typing import Literal
 
 from reid.errors import UserError
 
+FIRST_STRONG = 10
+"""The first TensorRT of a Jetson that takes types from a graph."""
+
 
 @dataclass(frozen=True)
 class JetPack:
@@ -22,7 +25,7 @@ class JetPack:
     @property
     def strongly_typed(self) -> bool:
         """Whether its TensorRT takes types from a graph; older ones take the fp32 graph and flags."""
-        return int(self.tensorrt.partition(".")[0]) >= 10
+        return int(self.tensorrt.partition(".")[0]) >= FIRST_STRONG
 
 
 JETPACK_5 = JetPack("5.1", "r35", "8.5", "11.4", "3.8")

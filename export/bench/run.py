@@ -39,9 +39,20 @@ def files_of(places: Sequence[Path]) -> list[Path]:
             raise UserError(f"{place}: is not there; expected a graph, or a folder or bundle that holds some")
         held = sorted(path for kind in _KINDS for where in _PLACES for path in place.glob(where + kind))
         if not held:
-            raise UserError(f"{place}: holds no student.*.onnx, no .xml and no .engine; make some with reid export onnx")
+            raise UserError(
+                f"{place}: holds no student.*.onnx, no .xml and no .engine; make some with reid export onnx"
+            )
         found += held
     return list(dict.fromkeys(found))
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """What tables call files: by their names where those differ, else by as much of their paths as tells them apart."""
+    if len({path.name for path in paths}) == len(paths):
+        return [path.name for path in paths]
+    whole = [path.absolute() for path in paths]
+    common = Path(os.path.commonpath([path.parent for path in whole]))
+    return [path.relative_to(common).as_posix() for path in whole]
 
 
 def student_of(places: Sequence[Path], root: Path = Path("runs")) -> Path | None:
@@ -88,8 +99,9 @@ def run_bench(
         )
     else:
         found.append(torch_runner(open_source(student)))
-    for path in files_of(places):
-        found += runners_of(path, threads)
+    paths = files_of(places)
+    for path, name in zip(paths, names_of(paths), strict=True):
+        found += runners_of(path, threads, name)
     runners = [each for each in found if isinstance(each, Runner)]
     sizes = {(runner.input.height, runner.input.width): runner.graph for runner in runners}
     if len(sizes) > 1:

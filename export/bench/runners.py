@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,12 @@ def openvino_runner(path: Path, threads: int) -> Runner | NotRun:
     return Runner(path.name, name, Input(height, width, MODALITY in shapes), run)
 
 
-def runners_of(path: Path, threads: int) -> list[Runner | NotRun]:
-    """Everything that may run a file."""
+def runners_of(path: Path, threads: int, name: str = "") -> list[Runner | NotRun]:
+    """Everything that may run a file; `name` is what tables call it, by default as the file."""
+    return [replace(found, graph=name or path.name) for found in _all_of(path, threads)]
+
+
+def _all_of(path: Path, threads: int) -> list[Runner | NotRun]:
     if path.suffix == ".onnx":
         return [onnxruntime_runner(path, threads), openvino_runner(path, threads)]
     if path.suffix == ".xml":

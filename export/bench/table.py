@@ -65,6 +65,10 @@ class Bench:
             f"{self.threads} threads in every engine, {self.rounds} interleaved rounds, {self.machine}; "
             f"ratio to {self._reference_name()} at the same batch"
         )
+        if any(f".{kind}." in latency.graph for latency in self.latencies for kind in ("fp16", "bf16", "int8")):
+            lines.append(
+                "fp16, bf16 and int8 graphs are for GPUs, of which their times on a CPU say nothing; int8-cpu is for CPUs"
+            )
         lines += [f"not run: {each.graph} in {each.engine}: {each.why}" for each in self.not_run]
         return "\n".join(lines)
 

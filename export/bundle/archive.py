@@ -7,11 +7,28 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, cast
 
-from edge_runtime.bundle.layout import CHECKSUMS, KIND, SIGNATURE
+from edge_runtime.bundle.layout import ARCHIVES, CHECKSUMS, KIND, SIGNATURE, is_archive
 from reid.artifact import MANIFEST, read_manifest
+from reid.errors import UserError
 
 LEVEL = 10
 """Of zstd: weights hardly shrink, crops and text do."""
+
+
+_FOREIGN = (".zip", ".gz", ".tgz", ".zst", ".tzst", ".xz", ".txz", ".bz2", ".tbz", ".7z", ".rar", ".onnx", ".json")
+"""Endings of files that a bundle is not; a folder of such a name would be taken for one."""
+
+
+def refuse_ending(out: Path) -> None:
+    """Refuse a name that promises another kind of file than a bundle's folder or archive.
+
+    Raises:
+        UserError: it does.
+    """
+    if out.name.lower().endswith(_FOREIGN) and not is_archive(out.name):
+        raise UserError(
+            f"--out {out}: a bundle is no {out.suffix}; expected a folder, or a name that ends in {' or '.join(ARCHIVES)}"
+        )
 
 
 def pack(folder: Path, out: Path, *, compressed: bool) -> None:

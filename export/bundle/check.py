@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,16 +15,20 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle import Bundle, CheckSet, GraphFile, open_bundle
 from edge_runtime.bundle.description import describe
-from edge_runtime.bundle.layout import is_archive
+from edge_runtime.bundle.layout import ARCHIVES, KIND, graph_path, is_archive
+from edge_runtime.bundle.signature import public_key
 from edge_runtime.bundle.verify import problems, read_folder, unlisted
 from export.bundle.write import nearest
 from export.crops import Crops, read_crops
 from export.graph.check import check_graph
 from export.graph.files import load_graph
 from export.graph.metadata import Metadata, read_metadata
+from export.graph.opset import greatest_opset
 from export.parity.bars import bars_of, judge
 from export.parity.measure import compare
 from export.session import open_session, run_crops
+from export.targets import FIRST_STRONG
+from reid.artifact import MANIFEST, read_manifest
 from reid.dataset import Dataset
 from reid.errors import UserError
 from reid.sample import Sample, Split
@@ -50,6 +55,8 @@ class Outcome:
 
     def lines(self) -> list[str]:
         """For people."""
+        if self.warnings and not self.told and not self.failures:
+            return [f"warning {self.name}: {warning}" for warning in self.warnings]
         told = f": {self.told}" if self.told else ""
         found = [f"FAILED  {self.name}: {failure}" for failure in self.failures] or [f"OK      {self.name}{told}"]
         return [*found, *(f"warning {self.name}: {warning}" for warning in self.warnings)]
@@ -66,8 +73,9 @@ def check_bundle(path: Path, *, key: Path | None = None, dataset: Dataset | None
     Raises:
         UserError: there is nothing there that could be checked.
     """
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; expected a bundle, as `reid export bundle` writes it")
+    _expect_bundle(path)
+    if key is not None:
+        public_key(key, str(path))
     with _unpacked(path, key) as opened:
         if isinstance(opened, Outcome):
             yield opened
@@ -80,6 +88,10 @@ def check_bundle(path: Path, *, key: Path | None = None, dataset: Dataset | None
             return
         told = f"signed by {signer}" if signer else "no key given, so that anybody may have written it"
         yield Outcome("manifest", f"schema {manifest.details['schema']}, {told}")
+        if dataset is not None and graph_path("fp32") not in manifest.files:
+            why = "needs the fp32 graph to hold the others against, which this bundle has not; export it with --fp32"
+            yield Outcome("--data", warnings=(f"not checked on --data: {why}",))
+            dataset = None
         wrong = tuple(problems(folder, manifest))
         spare = tuple(f"{name} does not belong to the bundle" for name in unlisted(folder, manifest))
         yield Outcome("files", f"{len(manifest.files)}, every sha256 as listed", wrong, spare)
@@ -103,6 +115,25 @@ def check_bundle(path: Path, *, key: Path | None = None, dataset: Dataset | None
                 yield outcome
                 sound += [] if outcome.failures else [graph]
         yield from _check_parity(bundle, stored, sound, dataset)
+
+
+def _expect_bundle(path: Path) -> None:
+    """Refuse what nobody could take for a bundle: that is no verdict on one."""
+    expected = "expected a bundle, as `reid export bundle` writes it"
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; {expected}")
+    if not path.is_dir():
+        if not is_archive(path.name):
+            raise UserError(f"{path}: is a file, and no archive of a bundle ({', '.join(ARCHIVES)}); {expected}")
+        return
+    if not (path / MANIFEST).is_file():
+        raise UserError(f"{path}: is a folder without {MANIFEST}; {expected}")
+    try:
+        kind = read_manifest(path).kind
+    except UserError:
+        return  # damaged, which the checks say
+    if kind != KIND:
+        raise UserError(f"{path}: is an artifact of kind '{kind}'; {expected}")
 
 
 @contextmanager
@@ -135,11 +166,29 @@ def _check_recipes(bundle: Bundle) -> Iterator[Outcome]:
             graphs = [*recipe["graphs"].values(), recipe["weakly_typed"]["graph"]]
             missing = [name for name in graphs if name is not None and name not in bundle.manifest.files]
             failures = tuple(f"names {name}, which is not in the bundle" for name in missing)
+            unbuilt = () if failures else tuple(_unbuildable(bundle, recipe))
+            # Whoever asked for one precision alone was told which JetPacks do not read it.
+            asked = bundle.manifest.details.get("first") is not None
+            failures, warnings = (failures, unbuilt) if asked else ((*failures, *unbuilt), ())
         except UserError as error:
-            failures = (str(error),)
+            failures, warnings = (str(error),), ()
         except (KeyError, TypeError, AttributeError) as error:
-            failures = (f"not a recipe of this version ({type(error).__name__}: {error})",)
-        yield Outcome(f"recipe for {target}", failures=failures)
+            failures, warnings = (f"not a recipe of this version ({type(error).__name__}: {error})",), ()
+        yield Outcome(f"recipe for {target}", "its graphs are there", failures, warnings)
+
+
+def _unbuildable(bundle: Bundle, recipe: Mapping[str, Any]) -> Iterator[str]:
+    """The JetPacks of a recipe that have no graph in it which their TensorRT reads."""
+    opsets = {graph.path: graph.opset for graph in bundle.description.graphs}
+    for jetpack in recipe["target"]["jetpacks"]:
+        version = str(jetpack["tensorrt"])
+        strong = int(version.partition(".")[0]) >= FIRST_STRONG
+        name = recipe["graphs"][recipe["precisions"][0]] if strong else recipe["weakly_typed"]["graph"]
+        where = f"JetPack {jetpack['name']} (TensorRT {version})"
+        if name is None:
+            yield f"has no graph for {where}, which builds from fp32 alone; export it with --fp32, too"
+        elif opsets[name] > greatest_opset(version):
+            yield f"{name} is of opset {opsets[name]}; {where} reads at most {greatest_opset(version)}"
 
 
 def _check_graph(bundle: Bundle, graph: GraphFile) -> Outcome:
@@ -172,11 +221,9 @@ def _check_parity(
     sets = [("the check crops", _crops(stored), stored.reference)]
     images = [graph for graph in graphs if graph.role == "image"]
     if dataset is not None:
-        own = read_crops(dataset, bundle.preprocessing, _PER_MODALITY)
         fp32 = next((graph for graph in images if graph.precision == "fp32"), None)
-        if fp32 is None:
-            yield Outcome("parity on --data", failures=("needs an fp32 graph to hold against; export with --fp32",))
-        else:
+        if fp32 is not None:  # else its graph has failed above
+            own = read_crops(dataset, bundle.preprocessing, _PER_MODALITY)
             sets.append((f"{len(own)} images of --data", own, _embedder(bundle, fp32)(own)))
     for graph in images:
         for what, crops, reference in sets:

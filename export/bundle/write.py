@@ -27,11 +27,12 @@ from edge_runtime.bundle.layout import (
     is_archive,
 )
 from edge_runtime.bundle.verify import checksums
-from export.bundle.archive import pack
+from export.bundle.archive import pack, refuse_ending
 from export.bundle.contents import BundleContents, Graph
 from export.bundle.deploy.files import deploy_files
 from export.bundle.sign import sign
 from export.crops import IMAGE_MODALITIES
+from export.graph.lower import written_opset
 from export.graph.opset import GREATEST
 from export.session import COORDINATES, MODALITY, PIXELS
 from export.targets import find_target
@@ -64,6 +65,7 @@ def write_bundle(out: Path, contents: BundleContents, *, key: Path | None = None
         UserError: `out` exists or cannot be written (a full disk), a target does not exist, the key is none, or a file
             of the contents is missing. Nothing half-written stays.
     """
+    refuse_ending(out)
     packed = is_archive(out.name) if archive is None else archive
     if packed and not is_archive(out.name):
         raise UserError(f"{out}: an archive's name ends in {' or '.join(ARCHIVES)}")
@@ -197,7 +199,7 @@ def _graphs(folder: Path, contents: BundleContents) -> list[dict[str, Any]]:
 
 def _onnx_entry(folder: Path, path: str, role: str, precision: str, min_trt: str | None) -> dict[str, Any]:
     model = onnx.load(folder / path)
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    opset = written_opset(model)
     return {
         "path": path, "role": role, "format": "onnx", "precision": precision, "typing": "strong", "opset": opset,
         "ir": model.ir_version, "min_trt": min_trt or oldest_trt(opset, precision),

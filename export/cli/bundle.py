@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from export.cli.options import graph_options, refuse_taken, request_of, student_or_newest
+from export.cli.options import check_options, graph_options, refuse_taken, request_of, say, student_or_newest
 
 
 @click.command("bundle")
@@ -28,27 +28,44 @@ def bundle_command(
 ) -> None:
     """Put all that a device needs into one folder or archive: graphs, recipes, check crops, reports.
 
-    The newest student, if none is named. A precision that misses its bar keeps more in fp32, or nothing is written.
+    The newest student, if none is named. A precision that misses its bar keeps more in fp32, or nothing is written. The
+    check crops are images of people: give the bundle to nobody who may not have them.
 
     \b
     reid export bundle --fp16 --target orin-nano --out bundle.tar.zst
     reid export bundle runs/student/vit-s --fp32 --fp16 --int8 --sign release.pem
     """
-    from export.bundle.sign import key_fingerprint
-    from export.pipeline import make_bundle
+    from export.bundle.archive import refuse_ending
 
-    request = request_of(targets or _newer_jetsons(), batch, **given)
-    signer = None if key is None else key_fingerprint(key)
+    targets = targets or _newer_jetsons()
+    check_options(targets, batch, out)
+    if out is not None:
+        refuse_ending(out)
+    signer = None if key is None else _fingerprint(key)
     student = student_or_newest(student)
     place = out or Path("runs/bundle") / student.resolve().name
     refuse_taken(place)
     try:
-        made = make_bundle(student, place, request, key=key, say=lambda line: click.echo(line, err=True))
+        from export.pipeline import make_bundle
+
+        made = make_bundle(student, place, request_of(targets, batch, **given), key=key, say=say)
     except KeyboardInterrupt:
+        say(f"stopped: nothing was written to {place}")
         raise click.Abort from None
-    if signer is not None:
-        click.echo(f"signed by key {signer}: pin it on the device with its public key")
-    click.echo(f"wrote {made}")
+    signed = "not signed (--sign)" if signer is None else f"signed by key {signer}: pin its public key on the device"
+    click.echo(f"wrote {made}, {_bytes(made) / 1e6:.1f} MB, for {', '.join(targets)}; {signed}")
+    click.echo(f"its proof is reports/parity.txt; check it with: reid export check {made}")
+
+
+def _fingerprint(key: Path) -> str:
+    from export.bundle.sign import key_fingerprint
+
+    return key_fingerprint(key)
+
+
+def _bytes(made: Path) -> int:
+    files = [made] if made.is_file() else [path for path in made.rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in files)
 
 
 def _newer_jetsons() -> tuple[str, ...]:

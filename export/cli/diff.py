@@ -34,7 +34,7 @@ def diff_command(
     from edge_runtime.preprocess import Preprocessing
     from export.crops import Crops, read_crops, synthetic_crops
     from export.diff.compare import diff_graphs
-    from export.diff.find import input_size, pairs_of, read_graph
+    from export.diff.find import alone, input_size, pairs_of, read_graph
     from reid.cli.options import read_data
 
     def chosen(size: tuple[int, int]) -> Crops | None:
@@ -43,8 +43,10 @@ def diff_command(
         fitting = Preprocessing(*size)
         return synthetic_crops(fitting, crops) if data is None else read_crops(read_data((data,)), fitting, crops)
 
-    found = []
-    for one, other in pairs_of(a, b):
+    found, pairs = [], pairs_of(a, b)
+    for line in alone(a, b, pairs):
+        click.echo(line, err=True)
+    for one, other in pairs:
         first, second = read_graph(one), read_graph(other)
         found.append(diff_graphs((one, first), (other, second), chosen(input_size(first)), threads=threads))
     if as_json:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from export.batch import PRECISIONS
+
 if TYPE_CHECKING:
     from export.pipeline import Request
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+STUDENT = "student"
+"""`student.checkpoint.KIND`, which takes torch to import."""
 _DEFAULT = ("fp32", "fp16")
 _HELP = {
     "fp32": "A graph in fp32.",
@@ -60,30 +63,49 @@ def graph_options(command: Decorated) -> Decorated:
     return command
 
 
-def request_of(targets: tuple[str, ...], batch: str, **given: Any) -> Request:
-    """What `graph_options` say.
+def check_options(targets: tuple[str, ...], batch: str, out: Path | None) -> None:
+    """Refuse what cannot be, before anything heavy is imported.
 
     Raises:
-        UserError: a target or a batch that cannot be.
+        UserError: a target or a batch that cannot be, or an output that is there.
     """
     from export.batch import parse_batch
-    from export.pipeline import Request
     from export.targets import find_target
 
     for name in targets:
         find_target(name)
+    parse_batch(batch)
+    if out is not None:
+        refuse_taken(out)
+
+
+def say(line: str) -> None:
+    """A line of progress, on stderr."""
+    click.echo(line, err=True)
+
+
+def request_of(targets: tuple[str, ...], batch: str, **given: Any) -> Request:
+    """What `graph_options` say, once `check_options` has passed them."""
+    from export.batch import parse_batch
+    from export.pipeline import Request
+
     precisions = tuple(name for name in PRECISIONS if given.pop(name)) or _DEFAULT
     return Request(precisions=precisions, targets=targets, profile=parse_batch(batch), **given)
 
 
 def student_or_newest(student: Path | None) -> Path:
-    """The student that is named, or the newest under ./runs, which is said."""
-    from reid.artifact import newest
-    from student.checkpoint import KIND
+    """The student that is named, or the newest under ./runs, which is said.
+
+    Raises:
+        UserError: there is none, or what is named is none.
+    """
+    from reid.artifact import expect_kind, newest
 
     if student is None:
-        student = newest(KIND, Path("runs"))
-        click.echo(f"taking the newest student, {student}", err=True)
+        student = newest(STUDENT, Path("runs"))
+        say(f"taking the newest student, {student}")
+    else:
+        expect_kind(student, STUDENT)
     return student
 
 
@@ -96,4 +118,4 @@ def refuse_taken(out: Path) -> None:
     from reid.errors import UserError
 
     if out.exists():
-        raise UserError(f"{out}: already exists; choose another name with --out or remove it first")
+        raise UserError(f"{out}: already exists; choose another name with --out, or remove it first")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from export.cli.options import batch_option, refuse_taken, student_or_newest
+from export.cli.options import batch_option, check_options, refuse_taken, say, student_or_newest
 
 
 @click.command("torch-trt")
@@ -31,17 +31,17 @@ def torch_trt_command(
     reid export torch-trt --exported-program-only
     """
     from export.batch import parse_batch
-    from export.torch_tensorrt.make import make_programs
 
+    check_options((), batch, out)
     profile = parse_batch(batch)
     student = student_or_newest(student)
     place = out or Path("runs/torch-trt") / student.resolve().name
     refuse_taken(place)
     try:
-        made = make_programs(
-            student, place, precision, profile, lambda line: click.echo(line, err=True), program_only=program_only,
-            workspace=workspace,
-        )  # fmt: skip
+        from export.torch_tensorrt.make import make_programs
+
+        made = make_programs(student, place, precision, profile, say, program_only=program_only, workspace=workspace)
     except KeyboardInterrupt:
+        say(f"stopped: nothing was written to {place}")
         raise click.Abort from None
-    click.echo(str(made))
+    click.echo(f"wrote {made}")

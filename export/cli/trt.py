@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from export.cli.options import batch_option, image_options, student_or_newest
+from export.cli.options import batch_option, check_options, image_options, say, student_or_newest
 
 
 def _with_image_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -73,18 +73,25 @@ def trt_command(
     from edge_runtime.engines.tensorrt.modules import look_around
     from edge_runtime.engines.tensorrt.options import BuildOptions
     from export.batch import parse_batch
-    from export.pipeline import Request
     from export.targets import find_target
-    from export.tensorrt.make import EngineRequest, make_engine
+    from reid.errors import UserError
 
+    check_options((target,), batch, None)
+    if source is None:
+        source = student_or_newest(None)
+    elif not source.exists():
+        raise UserError(f"{source}: is not there; name a student's folder, a bundle's, or an ONNX file")
     options = BuildOptions(
         precision, parse_batch(batch), parse_batch(tokens, "--tokens") if tokens else None, workspace, level,
         version_compatible, weight_stripped, hardware_compatible, timing_cache, dla,
     )  # fmt: skip
-    aim, host = find_target(target), look_around(module)
-    request = EngineRequest(student_or_newest(source), aim, options, Request(**images), out, keep_proof)
     try:
-        made = make_engine(request, host, lambda line: click.echo(line, err=True))
+        from export.pipeline import Request
+        from export.tensorrt.make import EngineRequest, make_engine
+
+        request = EngineRequest(source, find_target(target), options, Request(**images), out, keep_proof)
+        made = make_engine(request, look_around(module), say)
     except KeyboardInterrupt:
+        say("stopped: no engine was written")
         raise click.Abort from None
     click.echo(str(made))

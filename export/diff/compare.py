@@ -110,7 +110,9 @@ class Diff:
         lines = [f"A {self.a}", f"B {self.b}", *self._sizes(), ""]
         if cut:
             lines.append(format_table([layer.row() for layer in cut]))
-            lines.append(f"error: greatest difference on {self.images}, relative to the greatest value in A")
+            lines.append(f"max error: greatest difference on {self.images}, relative to the greatest value in A")
+        elif not every:
+            lines.append("no layer computes in another type; --all shows how far equal types are apart")
         if len(shown) > len(cut):
             lines.append(f"{len(shown) - len(cut)} more layers; --all shows them")
         if self.parity is not None:

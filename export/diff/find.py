@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 
+from export.graph.files import load_graph
 from export.session import PIXELS
 from reid.errors import UserError
 
@@ -22,7 +24,7 @@ def graphs_in(place: Path) -> list[Path]:
     if place.is_file():
         if place.suffix != ".onnx":
             raise UserError(
-                f"{place}: not an .onnx file; name a graph, or a folder or an unpacked bundle that holds some"
+                f"{place}: not an .onnx file; name a graph or a folder that holds some (unpack a bundle first: tar -xf)"
             )
         return [place]
     if not place.is_dir():
@@ -49,16 +51,19 @@ def pairs_of(a: Path, b: Path) -> list[tuple[Path, Path]]:
     raise UserError(f"{a} and {b}: no graphs of one name ({names}); name the two .onnx files")
 
 
+def alone(a: Path, b: Path, pairs: Sequence[tuple[Path, Path]]) -> list[str]:
+    """A line for each graph of the one that has no counterpart in the other."""
+    both = {path for pair in pairs for path in pair}
+    return [f"only in {place}: {path.name}" for place in (a, b) for path in graphs_in(place) if path not in both]
+
+
 def read_graph(path: Path) -> onnx.ModelProto:
     """An image graph.
 
     Raises:
         UserError: it does not load, or reads no images.
     """
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's DecodeError and onnx's own share no base
-        raise UserError(f"{path}: not an ONNX file ({' '.join(str(error).split())[:200]}); export it again") from error
+    model = load_graph(path)
     if PIXELS not in {value.name for value in model.graph.input}:
         raise UserError(f"{path}: takes no '{PIXELS}'; expected a graph for images that reid export onnx made")
     return model

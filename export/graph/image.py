@@ -19,7 +19,7 @@ _MOST = 4096
 """Images of a batch that the trace is told to expect; the graph itself does not know it."""
 
 
-class _Normalise(nn.Module):
+class Normalise(nn.Module):
     """Pixels from 0 to 255 to what the student was trained on."""
 
     scale: Tensor
@@ -34,14 +34,15 @@ class _Normalise(nn.Module):
         return pixels * self.scale + self.shift
 
 
-class _WithNormalisation(nn.Module):
-    """A student that takes pixels from 0 to 255."""
+class PixelStudent(nn.Module):
+    """A student that takes pixels float32 [batch, 3, H, W], RGB from 0 to 255, and normalises them itself."""
 
     def __init__(self, student: StudentModel) -> None:
         super().__init__()
-        self.normalise, self.student = _Normalise(student.preprocessing), student
+        self.normalise, self.student = Normalise(student.preprocessing), plain_copy(student)
 
     def forward(self, pixels: Tensor, modality: Tensor | None = None) -> Tensor:
+        """Coordinates float32 [batch, k], not normalised."""
         outputs: Tensor = self.student(self.normalise(pixels), modality)
         return outputs
 
@@ -61,7 +62,7 @@ def image_graph(source: Source, *, opset: int = PREFERRED) -> onnx.ModelProto:
     if source.by_modality:
         example[MODALITY] = torch.tensor([0, 1])
     batch = torch.export.Dim("batch", min=1, max=_MOST)
-    module = _WithNormalisation(plain_copy(source.student))
+    module = PixelStudent(source.student)
     model = trace(module, example, {name: {0: batch} for name in example}, opset=opset, name=source.name)
     set_metadata(model, describe(source, opset=opset))
     return model

@@ -59,7 +59,7 @@ class Gate:
     Attributes:
         fp32: the graph that all are made from. reference: float32 [n, k], the student's embeddings of `check`.
         check: crops. bars: to reach. task: the test people, if there are any. say: takes a line of progress.
-        threads: of the typed evaluation; 0: as many as there are cores.
+        threads: of the typed evaluation; 0: as many as there are cores. label: what progress calls it.
     """
 
     fp32: onnx.ModelProto
@@ -69,6 +69,7 @@ class Gate:
     task: RetrievalTask | None
     say: Say
     threads: int = 0
+    label: str = ""
     steps: list[Step] = field(default_factory=list)
     _best: tuple[Attempt, Step, Retrieval | None] | None = None
     _departure: str = ""
@@ -83,8 +84,8 @@ class Gate:
             missed = judge(parity, retrieval, self.bars)
         step = Step(attempt.what, len(attempt.kept), attempt.model.ByteSize(), parity, tuple(missed))
         self.say(
-            f"{self.bars.precision}, {step.what}: {step.bytes / MB:.2f} MB, {step.kept} nodes kept, {parity}"
-            f"{'; misses its bar' if missed else ''}"
+            f"{self.label or self.bars.precision}, {step.what}: {step.bytes / MB:.2f} MB, {step.kept} nodes kept, "
+            f"{parity}{'; misses its bar' if missed else ''}"
         )
         if missed and not self._departure and attempt.model is not self.fp32:
             self._departure = departing(attempt.model, self.fp32, self._telling(parity))
@@ -133,6 +134,7 @@ def passing_half(
     task: RetrievalTask | None = None,
     bars: Bars | None = None,
     say: Say = lambda line: None,
+    label: str = "",
     threads: int = 0,
 ) -> Gated:
     """A graph in half precision that reaches its bars.
@@ -144,7 +146,8 @@ def passing_half(
             reached; "autocast": the same by NVIDIA Model Optimizer.
         allow_drift: give the graph that comes nearest where none reaches the bars.
         task: the test people, for the retrieval table. bars: instead of the precision's own.
-        say: takes a line of progress. threads: of the typed evaluation; 0: as many as there are cores.
+        say: takes a line of progress. label: what that calls it; "": the precision.
+        threads: of the typed evaluation; 0: as many as there are cores.
 
     Raises:
         BelowTheBarError: none reaches the bars; the bar and the first tensor that departs are named.
@@ -153,6 +156,7 @@ def passing_half(
     if dtype not in ("fp16", "bf16") or backend not in ("range", "autocast"):
         raise UserError(f"half precision '{dtype}' by '{backend}'; expected fp16 or bf16 by range or autocast")
     gate = _gate(fp32_graph, source, check, bars or bars_of(dtype), task, say, threads)
+    gate.label = label
     attempts = (_by_range if backend == "range" else _by_autocast)(fp32_graph, calibration, dtype, threads)
     notes: list[str] = []
     first: Attempt | None = None
@@ -188,6 +192,7 @@ def passing_int8(
     activations: Activations = "int8",
     rest: onnx.ModelProto | None = None,
     say: Say = lambda line: None,
+    label: str = "",
     threads: int = 0,
 ) -> Gated:
     """A graph in int8 that reaches its bars: the layers that lose most are taken out of int8 until it does.
@@ -202,6 +207,7 @@ def passing_int8(
     from export.int8.search import int8_graph
 
     gate = _gate(fp32_graph, source, check, bars or bars_of("int8"), task, say, threads)
+    gate.label = label
     layers = len(weighted(fp32_graph))
 
     def passes(model: onnx.ModelProto) -> bool:

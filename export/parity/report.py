@@ -30,6 +30,9 @@ def report_dict(outcomes: Sequence[Gated], check: Crops, **about: Any) -> dict[s
 def report_text(outcomes: Sequence[Gated], check: Crops) -> str:
     """The same for people."""
     head = f"Judged by a typed evaluation on {len(check)} crops ({check.origin}), against the fp32 student in torch."
+    if all(gated.retrieval is None for gated in outcomes):
+        why = "these are synthetic people" if check.origin.startswith("synthetic") else "there are no test people"
+        head += f"\nNo mAP was measured: {why}; name a data set with --data."
     return "\n\n".join([head, *(_section(gated) for gated in outcomes)]) + "\n"
 
 

@@ -85,7 +85,7 @@ class PairScores:
             "query -> gallery": self.name,
             "mAP before": f"{self.reference.mean_ap:.2f}",
             "after": f"{self.found.mean_ap:.2f}",
-            "lost": f"{self.lost:.2f}",
+            "lost": _points(self.lost),
             "fp32 gallery": f"{self.mixed.mean_ap:.2f}",
             "rank-1 before": f"{self.reference.rank1:.2f}",
             "rank-1 after": f"{self.found.rank1:.2f}",
@@ -121,7 +121,7 @@ class Retrieval:
         mean = {
             "mAP before": _mean(pair.reference.mean_ap for pair in self.pairs),
             "after": _mean(pair.found.mean_ap for pair in self.pairs),
-            "lost": f"{self.lost:.2f}",
+            "lost": _points(self.lost),
             "fp32 gallery": _mean(pair.mixed.mean_ap for pair in self.pairs),
             "rank-1 before": _mean(pair.reference.rank1 for pair in self.pairs),
             "rank-1 after": _mean(pair.found.rank1 for pair in self.pairs),
@@ -288,6 +288,11 @@ def _answers(protocol: Protocol, table: SampleTable) -> bool:
     except UserError:
         return False
     return True
+
+
+def _points(lost: float) -> str:
+    """Two digits, and no minus before zero."""
+    return f"{round(lost, 2) + 0.0:.2f}"
 
 
 def _mean(values: Any) -> str:

@@ -14,10 +14,10 @@ import onnx
 from onnx import ModelProto
 
 from export.crops import Crops
+from export.graph.lower import written_opset
 from export.precision.borders import first_nodes, head_nodes
 from export.precision.fp16 import LIMIT
 from export.precision.numbers import Dtype
-from export.precision.wiring import opset_of
 from export.session import feeds
 from reid.errors import UserError
 
@@ -61,7 +61,7 @@ def autocast(
                 data_max=limit,
                 keep_io_types=True,
                 calibration_data=str(calibration),
-                opset=opset_of(model) if dtype == "fp16" else None,
+                opset=written_opset(model) if dtype == "fp16" else None,
             )
         except Exception as error:  # whatever a third party raises; the user can choose the other way
             words = " ".join(str(error).split())[:300]

@@ -16,9 +16,10 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.defs import OpSchema
 
+from export.graph.lower import written_opset
 from export.precision.borders import first_nodes, head_nodes, named_once
 from export.precision.numbers import HALF_TYPES, Dtype, Floats, HalfType, float_values
-from export.precision.wiring import MOVING, consumers, element_types, inferred, lift_constants, opset_of, producers
+from export.precision.wiring import MOVING, consumers, element_types, inferred, lift_constants, producers
 
 FLOAT = TensorProto.FLOAT
 FormalParameter = OpSchema.FormalParameter
@@ -104,7 +105,7 @@ class Halving:
         return inferred(_Conversion(self.model, frozenset(wide), self.half).graph())
 
     def _require(self) -> dict[str, Kept]:
-        model, half, opset = self.model, self.half, opset_of(self.model)
+        model, half, opset = self.model, self.half, written_opset(self.model)
         weights = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type == FLOAT}
         lost = {name: why for name, tensor in weights.items() if (why := _lost(float_values(tensor), half))}
         first, head = first_nodes(model), head_nodes(model)
@@ -133,7 +134,7 @@ class _Conversion:
 
     def __init__(self, model: ModelProto, wide: Collection[str], half: HalfType) -> None:
         self._model, self._wide, self._half = model, wide, half
-        self._types, self._opset = element_types(model), opset_of(model)
+        self._types, self._opset = element_types(model), written_opset(model)
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type == FLOAT}
         making = producers(model.graph)
         self._half_made = {

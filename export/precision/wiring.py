@@ -113,8 +113,3 @@ def lift_constants(model: ModelProto) -> ModelProto:
     del graph.node[:]
     graph.node.extend(nodes)
     return lifted
-
-
-def opset_of(model: ModelProto) -> int:
-    """Of ONNX's own operators."""
-    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))

@@ -33,6 +33,7 @@ class Verdict:
         return {
             "parity": self.numbers,
             "missed": list(self.missed),
+            "not_measured": ["mAP: an engine is judged by the check crops alone"],
             "latency_ms": [asdict(latency) for latency in self.latencies],
         }
 

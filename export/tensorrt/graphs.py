@@ -18,6 +18,7 @@ from export.graph.metadata import PREFIX, read_metadata
 from export.pipeline import Request as Wanted
 from export.pipeline import make_bundle
 from export.session import MODALITY, PIXELS
+from reid import __version__
 from reid.artifact import read_manifest
 from reid.errors import UserError
 from student.checkpoint import KIND as STUDENT
@@ -55,7 +56,8 @@ class Graphs:
         if precision not in self.files:
             where = self.bundle.folder if self.bundle else next(iter(self.files.values()), self.name)
             raise UserError(
-                f"{where}: has no graph in {precision}, only {', '.join(self.files)}; export it with --{precision}"
+                f"{where}: has no graph in {precision}, only {', '.join(self.files)}; make one with: "
+                f"reid export bundle --{precision}"
             )
         return self.files[precision]
 
@@ -110,11 +112,27 @@ def _precision_of(source: Path) -> str | None:
         return None
 
 
+def _made_by(place: Path, student: Path, wanted: Wanted) -> bool:
+    """Whether the bundle that lies there is what would be made now: of this student, by this version and request."""
+    try:
+        found, parent = read_manifest(place), read_manifest(student)
+    except UserError:
+        return False
+    same = found.writer == {"version": __version__, "command": "export bundle", **wanted.told()}
+    return found.kind == BUNDLE and same and [each.manifest_sha256 for each in found.parents] == [parent.sha256]
+
+
 def _bundle_of(student: Path, name: str, wanted: Wanted, out: Path | None, say: Say) -> Path:
     place = out or Path("runs/bundle") / f"{student.resolve().name}-{name}"
-    # It takes minutes to make: a name that is taken is refused now.
+    # It takes minutes to make: one that an earlier call made of the same is taken, and any other name refused now.
     if place.exists():
-        raise UserError(f"{place}: already exists; build from it (export trt {place}), or remove it first")
+        if _made_by(place, student, wanted):
+            say(f"bundle: {place}, made before of the same student by the same request")
+            return place
+        raise UserError(
+            f"{place}: already exists, and was not made of this student by this request; choose another name with "
+            f"--out, build from what is there (reid export trt {place}), or remove it first"
+        )
     make_bundle(student, place, wanted, say=say)
     say(f"bundle: {place}")
     return place

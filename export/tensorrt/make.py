@@ -15,13 +15,13 @@ from edge_runtime.engines.tensorrt.modules import Found, Host
 from edge_runtime.engines.tensorrt.options import BuildOptions, graph_precision
 from edge_runtime.engines.tensorrt.run import Runner
 from export.pipeline import Request as Wanted
-from export.targets import Target
+from export.targets import Target, roofline
 from export.tensorrt.artifact import KIND, EngineOf, write_engine
 from export.tensorrt.gate import judge_engine
 from export.tensorrt.graphs import Graphs, graphs_of
 from export.tensorrt.plan import Plan, plan_for
 from export.tensorrt.recipe import input_shapes, trtexec
-from reid.artifact import ArtifactWriter
+from reid.artifact import ArtifactWriter, read_manifest
 from reid.errors import UserError
 
 Say = Callable[[str], None]
@@ -59,12 +59,15 @@ def make_engine(request: EngineRequest, host: Host, say: Say) -> Path:
     target = request.target
     _refuse_impossible(request)
     plan = plan_for(target, host)
-    if plan.action != "none":
-        say(plan.why)
+    # Before minutes are spent: what cannot be had here, and what will be made instead.
+    say(plan.why if plan.action != "none" else f"{plan.why}; what comes of this call is the bundle, if anything")
+    if (floor := _floor(request)) is not None:
+        say(floor)
     name, building = f"{target.name}-{request.options.precision}", plan.action == "build"
     for place in (_place(request) if building else None, request.keep_proof if plan.action == "proof" else None):
         if place is not None and place.exists():
-            raise UserError(f"{place}: already exists; choose another name or remove it first")
+            option = "--keep-proof" if place == request.keep_proof else "--out"
+            raise UserError(f"{place}: already exists; choose another name with {option}, or remove it first")
     graphs = graphs_of(request.source, name, _wanted(plan, request), None if building else request.out, say)
     if plan.action == "none" or plan.found is None:
         return _without_engine(graphs, request, plan, say)
@@ -75,6 +78,27 @@ def make_engine(request: EngineRequest, host: Host, say: Say) -> Path:
     if plan.action == "proof":
         return _prove(graphs, request, plan.found, options, say)
     return _build(graphs, request, plan.found, options, sms, say)
+
+
+def _floor(request: EngineRequest) -> str | None:
+    """What one crop costs on the chip at least, from its data sheet; None: the source is no student, or it is not
+    known."""
+    try:
+        details = read_manifest(request.source).details if request.source.is_dir() else {}
+    except UserError:
+        return None
+    size = details.get("size") if isinstance(details.get("size"), dict) else details
+    gflops, parameters = size.get("gflops"), size.get("parameters")
+    if not isinstance(gflops, int | float) or not isinstance(parameters, int):
+        return None
+    width = {"fp32": 4, "int8": 1}.get(request.options.precision, 2)
+    found = roofline(request.target, float(gflops), parameters * width)
+    if found is None:
+        return None
+    return (
+        f"estimate for {request.target.name}, never measured: one crop takes at least {found.floor:.2f} ms (arithmetic "
+        f"{found.compute:.2f}, weights {found.weights:.2f})"
+    )
 
 
 def _refuse_impossible(request: EngineRequest) -> None:
@@ -206,7 +230,7 @@ def _judged(
     check = graphs.check()
     with Runner(found.trt, built.engine, Cuda()) as runner:
         verdict = judge_engine(runner, check, options.precision, options.profile)
-    say(f"engine against the fp32 student: {verdict.parity}")
+    say(f"engine against the fp32 student: {verdict.parity}; no mAP is measured of an engine")
     if check is None:
         say("the parity gate was not run: a single ONNX file says nothing of its student; call this on the student")
     for latency in verdict.latencies:

@@ -70,7 +70,9 @@ def compile_to(
         raise
     except Exception as error:  # its own classes, TensorRT's and torch's
         words = " ".join(str(error).split())[:400]
-        raise UserError(f"torch-tensorrt does not compile it ({words}); reid export trt builds from ONNX instead") from error
+        raise UserError(
+            f"torch-tensorrt does not compile it ({words}); reid export trt builds from ONNX instead"
+        ) from error
     with replacing(engine) as part:
         part.write_bytes(plan)
     return [pt2.name, engine.name]
@@ -97,7 +99,9 @@ def precision_settings(module: Any, precision: str) -> dict[str, Any]:
         UserError: there is no such precision here.
     """
     if precision not in _HALVES:
-        raise UserError(f"--{precision}: torch-tensorrt takes {', '.join(_HALVES)} here; reid export trt does {precision}")
+        raise UserError(
+            f"--{precision}: torch-tensorrt takes {', '.join(_HALVES)} here; reid export trt does {precision}"
+        )
     half = _HALVES[precision]
     if "enable_autocast" in inspect.signature(module.dynamo.compile).parameters:
         return {} if half is None else {"enable_autocast": True, "autocast_low_precision_type": half}

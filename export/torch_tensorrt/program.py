@@ -6,37 +6,15 @@ import warnings
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import ExportedProgram
 
 from export.batch import Profile
-from export.graph.plain import plain_copy
+from export.graph.image import PixelStudent
 from export.session import MODALITY, PIXELS
 from export.source import Source
 from reid.artifact import replacing
 from reid.errors import UserError
-from student.model import StudentModel
-
-
-class PixelStudent(nn.Module):
-    """A student that takes pixels float32 [batch, 3, H, W], RGB from 0 to 255, and normalises them itself.
-
-    The same inputs and output as the ONNX graph has, so that either can stand for the other.
-    """
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, student: StudentModel) -> None:
-        super().__init__()
-        self.student = plain_copy(student)
-        for name, values in zip(("scale", "shift"), student.preprocessing.scale_and_shift(), strict=True):
-            self.register_buffer(name, torch.from_numpy(values)[None, :, None, None])
-
-    def forward(self, pixels: Tensor, modality: Tensor | None = None) -> Tensor:
-        """Coordinates float32 [batch, k], not normalised."""
-        outputs: Tensor = self.student(pixels * self.scale + self.shift, modality)
-        return outputs
 
 
 def example_inputs(source: Source, batch: int) -> dict[str, Tensor]:
@@ -48,7 +26,10 @@ def example_inputs(source: Source, batch: int) -> dict[str, Tensor]:
 
 
 def exported_program(source: Source, profile: Profile) -> ExportedProgram:
-    """The program of a student, for batches from the profile's minimum to its maximum."""
+    """The program of a student, for batches from the profile's minimum to its maximum.
+
+    The same inputs and output as the ONNX graph has, so that either can stand for the other.
+    """
     module = PixelStudent(source.student).train(False)
     # A batch of one in the example would make the program one of batch one alone.
     example = example_inputs(source, max(2, profile.optimum))

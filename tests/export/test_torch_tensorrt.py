@@ -145,7 +145,7 @@ def test_compiling_writes_the_program_with_engines_and_the_engine(source: Source
 @pytest.mark.usefixtures("on_cpu")
 def test_what_does_not_compile_is_said_in_its_words_and_leaves_nothing(source: Source, tmp_path: Path) -> None:
     program: Any = "program"
-    with pytest.raises(UserError, match=r"does not compile it \(no kernel\); export trt builds from ONNX"):
+    with pytest.raises(UserError, match=r"does not compile it \(no kernel\); reid export trt builds from ONNX"):
         compile_to(FakeTorchTensorRT(fails=True), program, source, "fp32", Profile(1, 2, 4), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -2,7 +2,8 @@
 
 1. An engine of exactly this graph, TensorRT, chip, L4T, precision and batches that is in the cache, whole, is loaded.
 2. Else one is built: under a lock, in a process of its own, with at most half of the free memory; if that fails, with
-   half of that, and at last for smaller batches.
+   half of that, and at last for smaller batches. The order of precisions, the least memory and what is done when a
+   build fails are those of the bundle's recipe for this chip, if it has one.
 3. Whatever was loaded runs the bundle's check crops. If it misses a bar, the next precision is tried.
 4. `device_report.json` beside the engines says what came of it.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import atexit
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Thread, current_thread
 from typing import Any
@@ -31,7 +32,21 @@ from reid.errors import UserError
 
 REPORT = "device_report.json"
 LEAST_WORKSPACE_MB = 128
+HALVE_WORKSPACE, HALVE_BATCH = "halve the workspace", "halve the greatest batch"
+"""Of a recipe's `on_failure`: what this does when a build fails."""
 _FAILED = ".failed.json"
+
+
+def recipe_for(bundle: Bundle, machine: Machine) -> Mapping[str, Any]:
+    """The bundle's recipe for this chip, the first that names it; {} if there is none, or it cannot be read."""
+    for target in bundle.description.targets:
+        try:
+            recipe = bundle.recipe(target)
+            if machine.sm in recipe["target"]["sms"]:
+                return recipe
+        except (UserError, KeyError, TypeError):
+            continue
+    return {}
 
 
 class FirstStart:
@@ -53,6 +68,9 @@ class FirstStart:
         self._bundle, self._check, self._machine, self._say = bundle, check, machine, say
         self.tried: tuple[Tried, ...] = ()
         self.folder: Path | None = None
+        self._recipe = recipe_for(bundle, machine)
+        least = self._recipe.get("least_workspace_mb")
+        self._least = least if isinstance(least, int) and least > 0 else LEAST_WORKSPACE_MB
         self._precisions: list[str] = []
         self._thread: Thread | None = None
         self._builder: Builder | None = None
@@ -156,7 +174,10 @@ class FirstStart:
 
     def _usable(self, precision: str | None) -> list[str]:
         """Precisions whose graph this TensorRT takes and the bundle has, in the order to try them."""
-        asked = tuple(name for name in ON_GPU if precision in (None, name))
+        order = [name for name in self._recipe.get("precisions", ()) if name in ON_GPU]
+        # What the recipe does not name comes after it.
+        order += [name for name in ON_GPU if name not in order]
+        asked = tuple(name for name in order if precision in (None, name))
         source = {name: graph_precision(self._machine.trt, BuildOptions(name)) for name in asked}
         # Where types do not come from the graph, every precision is made of the fp32 one.
         return [name for name in asked if source[name] in self._bundle.precisions and self._wanted(name, precision)]
@@ -238,11 +259,14 @@ class FirstStart:
     def _ways(self) -> Iterator[tuple[Profile, int]]:
         """Batches and MiB to try, one after the other."""
         full, *smaller = self._profiles()
-        workspace = most = self._machine.workspace(self._bundle.description.workspace_mb, LEAST_WORKSPACE_MB)
-        while workspace >= LEAST_WORKSPACE_MB:
+        workspace = most = self._machine.workspace(self._bundle.description.workspace_mb, self._least)
+        steps = self._recipe.get("on_failure", (HALVE_WORKSPACE, HALVE_BATCH))
+        while workspace >= self._least:
             yield full, workspace
             workspace //= 2
-        for profile in smaller:
+            if HALVE_WORKSPACE not in steps:
+                break
+        for profile in smaller if HALVE_BATCH in steps else ():
             yield profile, most
 
     def _profiles(self) -> list[Profile]:

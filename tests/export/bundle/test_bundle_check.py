@@ -116,11 +116,38 @@ def test_weights_that_were_changed_before_hashing_are_found_by_parity(tmp_path: 
     assert "cosine mean is" in found["parity of int8 on the check crops"]
 
 
-def test_own_images_need_an_fp32_graph_to_be_held_against(tmp_path: Path) -> None:
+def test_own_images_need_an_fp32_graph_to_be_held_against_which_is_no_verdict(tmp_path: Path) -> None:
     write_world(World(5, 4, cameras=2, per_camera=1, modalities=(Modality.RGB,)), tmp_path / "people", progress=False)
-    made = small_bundle(tmp_path, graphs={"int8": linear_graph()})
+    made = small_bundle(tmp_path, graphs={"fp16": linear_graph()}, targets=("thor",))
     done = check(made, "--data", tmp_path / "people")
-    assert "FAILED  parity on --data: needs an fp32 graph to hold against; export with --fp32" in done.output
+    assert done.exit_code == 0, done.output
+    assert "warning --data: not checked on --data: needs the fp32 graph" in done.output
+    assert "OK      --data" not in done.output
+
+
+def test_a_recipe_without_a_graph_that_a_jetpack_reads_fails(tmp_path: Path) -> None:
+    half = small_bundle(tmp_path, graphs={"fp16": linear_graph()})
+    assert "has no graph for JetPack 6.0 (TensorRT 8.6)" in failures(half)["recipe for orin-nano"]
+    late = linear_graph()
+    late.opset_import[0].version = 18
+    new = small_bundle(tmp_path, "late", graphs={"fp32": late})
+    assert "is of opset 18; JetPack 6.0 (TensorRT 8.6) reads at most 17" in failures(new)["recipe for orin-nano"]
+    asked = small_bundle(tmp_path, "asked", graphs={"int8": linear_graph(), "fp32": linear_graph()}, first="int8")
+    assert "recipe for orin-nano" not in failures(asked)
+
+
+def test_a_private_key_is_a_wrong_option_and_no_verdict_on_the_bundle(tmp_path: Path) -> None:
+    private, _ = key_pair(tmp_path)
+    done = check(small_bundle(tmp_path), "--key", private)
+    assert "this is a private key; make the public one with: openssl pkey -in" in str(done.exception)
+    assert "FAILED" not in done.output
+
+
+def test_what_is_no_bundle_is_called_what_it_is(tmp_path: Path) -> None:
+    small_bundle(tmp_path)
+    done = check(tmp_path / "student")
+    assert "is an artifact of kind 'student'; expected a bundle" in str(done.exception)
+    assert "do not use it" not in str(done.exception)
 
 
 def test_an_overflow_that_onnx_runtime_hides_is_found(tmp_path: Path) -> None:
@@ -184,4 +211,5 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file or folder; expected a bundle"):
         list(check_bundle(tmp_path / "none"))
     (tmp_path / "x.txt").write_text("x")
-    assert failures(tmp_path / "x.txt")
+    with pytest.raises(UserError, match="is a file, and no archive of a bundle"):
+        list(check_bundle(tmp_path / "x.txt"))

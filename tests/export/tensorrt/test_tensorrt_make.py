@@ -12,6 +12,7 @@ import onnx
 import pytest
 from click.testing import CliRunner
 from native import compiler, fake_cudart
+from small_bundles import small_bundle
 from small_graphs import means
 from stand_in import flags, stand_in
 
@@ -20,6 +21,7 @@ from edge_runtime.engines.tensorrt.modules import Found, Host
 from edge_runtime.engines.tensorrt.options import BuildOptions
 from export.batch import Profile
 from export.cli.trt import trt_command
+from export.pipeline import Request as Wanted
 from export.targets import find_target
 from export.tensorrt import make
 from export.tensorrt.artifact import EngineOf
@@ -224,17 +226,47 @@ def test_the_engines_own_place_is_looked_at_before_a_bundle_is_made(
         make_engine(request(tmp_path / "s"), here, lambda line: None)
 
 
-def test_a_bundle_that_is_there_is_offered_instead_of_made_again(
+def test_a_second_run_takes_the_bundle_of_the_first_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made: list[Path] = []
+
+    def small(student: Path, out: Path, wanted: Any, *, say: Any) -> Path:
+        made.append(out)
+        writer = {"command": "export bundle", **wanted.told()}
+        small_bundle(tmp_path, out.relative_to(tmp_path), parent=student, targets=("thor",), writer=writer)
+        return out
+
+    monkeypatch.setattr("export.tensorrt.graphs.make_bundle", small)
     monkeypatch.chdir(tmp_path)
     with ArtifactWriter(tmp_path / "s", "student", {}):
         pass
-    (tmp_path / "runs/bundle/s-thor-fp32").mkdir(parents=True)
-    with pytest.raises(
-        UserError, match=r"bundle/s-thor-fp32: already exists; build from it \(export trt runs/bundle/s-thor-fp32\)"
-    ):
-        make_engine(request(tmp_path / "s", "thor"), host(), lambda line: None)
+    out = tmp_path / "made"
+    for _ in range(2):
+        assert make_engine(request(tmp_path / "s", "thor", out=out), host(), lambda line: None) == out
+    assert made == [out]
+    other = request(tmp_path / "s", "thor", out=out, wanted=Wanted(seed=1))
+    with pytest.raises(UserError, match=r"made: already exists, .*choose another name with --out, .*reid export trt"):
+        make_engine(other, host(), lambda line: None)
+    with ArtifactWriter(tmp_path / "t", "student", {"seed": 1}):
+        pass
+    with pytest.raises(UserError, match=r"was not made of this student by this request"):
+        make_engine(request(tmp_path / "t", "thor", out=out), host(), lambda line: None)
+
+
+def test_what_is_missing_is_said_before_a_student_is_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+
+    def refuse(student: Path, out: Path, wanted: Any, *, say: Any) -> Path:
+        assert "missing: " in lines[0]
+        raise UserError("far enough")
+
+    monkeypatch.setattr("export.tensorrt.graphs.make_bundle", refuse)
+    monkeypatch.chdir(tmp_path)
+    with ArtifactWriter(tmp_path / "s", "student", {}):
+        pass
+    with pytest.raises(UserError, match="far enough"):
+        make_engine(request(tmp_path / "s"), host(), lines.append)
 
 
 def test_the_key_differs_in_all_that_makes_another_engine() -> None:
