@@ -8,8 +8,9 @@
 Each is trained from the base of `teacher init` of the seed (as `benchmarks.teacher` makes it, kept beside its work), on
 the people of a synthetic world or on PKU-Reid, and scored on test people: mAP in per cent, query modality against RGB,
 mean and deviation over the seeds. A dash: the method reads no such queries. "orderings" are those that the papers
-publish, with the difference in points and in how many of the seeds it has the published sign. Cameras: the test people of
-the synthetic world are seen by the cameras of its training people, as in the papers. What was made is kept in --work.
+publish, with the difference in points and in how many of the seeds it has the published sign. Cameras: the test people
+of the synthetic world are seen by the cameras of its training people, as in the papers. What was made is kept in
+--work.
 """
 
 from __future__ import annotations

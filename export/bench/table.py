@@ -67,7 +67,7 @@ class Bench:
         )
         if any(f".{kind}." in latency.graph for latency in self.latencies for kind in ("fp16", "bf16", "int8")):
             lines.append(
-                "fp16, bf16 and int8 graphs are for GPUs, of which their times on a CPU say nothing; int8-cpu is for CPUs"
+                "fp16, bf16 and int8 graphs are for GPUs; their times on a CPU say nothing of one; int8-cpu is for CPUs"
             )
         lines += [f"not run: {each.graph} in {each.engine}: {each.why}" for each in self.not_run]
         return "\n".join(lines)

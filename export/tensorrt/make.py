@@ -87,7 +87,8 @@ def _floor(request: EngineRequest) -> str | None:
         details = read_manifest(request.source).details if request.source.is_dir() else {}
     except UserError:
         return None
-    size = details.get("size") if isinstance(details.get("size"), dict) else details
+    size = details.get("size")
+    size = size if isinstance(size, dict) else details
     gflops, parameters = size.get("gflops"), size.get("parameters")
     if not isinstance(gflops, int | float) or not isinstance(parameters, int):
         return None

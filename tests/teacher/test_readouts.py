@@ -58,7 +58,7 @@ def test_image_latents_are_the_mean_over_the_item(family: str, loaded: Load) -> 
 @torch.no_grad()
 def test_the_latents_of_a_sentence_are_those_of_its_words_on_either_side_of_the_padding(loaded: Load) -> None:
     encoder = encoder_of(loaded(), small("mllmreid"))
-    captions = [[300, 301, 302], [310], [305, 306]]
+    captions = [[20, 21, 22], [30], [25, 26]]
     modalities = [Modality.TEXT] * 3
     batch = make_batch(encoder.book, modalities, captions, None)
     hidden = states_of(encoder, batch)
@@ -78,7 +78,9 @@ def test_the_semantic_token_is_the_state_that_generates_the_first_word(loaded: L
     ids = batch["input_ids"]
     patches = encoder.see(batch)
     assert patches is not None
-    embeddings = model.get_input_embeddings()(ids).masked_scatter((ids == encoder.image_token)[..., None], patches.tokens)
+    embeddings = model.get_input_embeddings()(ids).masked_scatter(
+        (ids == encoder.image_token)[..., None], patches.tokens
+    )
     positions = encoder.family.positions(model.config, batch["starts"], batch["counts"], encoder.grid, ids.shape[1])
     logits = model(inputs_embeds=embeddings, position_ids=positions).logits[:, -1]
     assert torch.equal(generated, logits.argmax(-1))
@@ -153,7 +155,7 @@ def test_the_frozen_language_model_passes_gradients_on_unless_it_is_told_not_to(
 
 
 def test_a_method_without_cameras_in_its_data_is_refused(loaded: Load) -> None:
-    with pytest.raises(UserError, match="no training image has a camera_id; set readout.css=none"):
+    with pytest.raises(UserError, match=r"no training image has a camera_id; set readout.css=none"):
         make_reader(small("lvlm-reid").readout, loaded(), "manifest", [])
 
 

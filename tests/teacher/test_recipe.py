@@ -272,8 +272,11 @@ LEVEL = "tuning.levels.vision"
         ({f"{LEVEL}.stage": 1}, f"{LEVEL}.stage: 1, but training.epochs has stages 0 to 0"),
         ({"training.epochs": [1, 1], f"{LEVEL}.stage": 2}, f"{LEVEL}.stage: 2, but training.epochs has stages 0 to 1"),
         ({"tuning.levels": {}}, "tuning: levels: none given; LoRA needs at least one"),
-        ({"tuning.kind": "full", "tuning.quantise": True}, "tuning: quantise: works with kind lora, not with full"),
-        ({"tuning.kind": "frozen", "tuning.quantise": True}, "quantise: works with kind lora, not with frozen"),
+        (
+            {"tuning.kind": "full", "tuning.quantise": True},
+            "tuning: quantise: works with kind lora alone, not with full",
+        ),
+        ({"tuning.kind": "frozen", "tuning.quantise": True}, "quantise: works with kind lora alone, not with frozen"),
         ({"objective.sdm.schedule": [[0.5, 1], [0.5, 2]]}, "objective.sdm.schedule: expected shares of the training"),
         ({"objective.id.schedule": [[1, 1], [0, 2]]}, "objective.id.schedule: expected shares of the training"),
         ({"objective.sdm.schedule": [[0, 1], [1.5, 1]]}, "objective.sdm.schedule.1.0: Input should be less than"),

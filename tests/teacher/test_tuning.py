@@ -207,7 +207,7 @@ def test_a_continued_checkpoint_names_what_it_came_from(run: Callable[..., Path]
     [
         (["tuning.levels.vision.rank=5"], "its adapter has other levels than the recipe"),
         (["tuning.levels.vision.dora=true"], "its adapter has other levels than the recipe"),
-        (["tuning.kind=full"], "only goes with tuning.kind lora"),
+        (["tuning.kind=full"], "goes with tuning.kind lora or parts"),
     ],
     ids=["rank", "DoRA", "full"],
 )
