@@ -37,6 +37,8 @@ def public_key(key: Path | bytes, where: str) -> Any:
         UserError: it is none (a private one is called that), or `cryptography` is missing.
     """
     try:
+        # What `verify` needs, too.
+        from cryptography.exceptions import InvalidSignature as _  # noqa: F401
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
     except ImportError:

@@ -27,7 +27,7 @@ def refuse_ending(out: Path) -> None:
     """
     if out.name.lower().endswith(_FOREIGN) and not is_archive(out.name):
         raise UserError(
-            f"--out {out}: a bundle is no {out.suffix}; expected a folder, or a name in {' or '.join(ARCHIVES)}"
+            f"{out}: a bundle is no {out.suffix}; take a folder, or a name that ends in {' or '.join(ARCHIVES)}"
         )
 
 

@@ -161,7 +161,7 @@ def test_the_command_prints_json(folder: Path) -> None:
 def test_what_is_no_graph_is_named(folder: Path, tmp_path: Path) -> None:
     broken = tmp_path / "student.fp16.onnx"
     broken.write_bytes((folder / "student.fp16.onnx").read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"student\.fp16\.onnx: not an ONNX file"):
+    with pytest.raises(UserError, match=r"student\.fp16\.onnx: not a whole ONNX file"):
         read_graph(broken)
     with pytest.raises(UserError, match="is not there"):
         pairs_of(tmp_path / "nowhere", folder)

@@ -252,8 +252,10 @@ def test_the_signature_is_checked_before_the_manifest_is_understood(bundle: Path
 
 
 def test_what_is_no_public_key_is_said(bundle: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a public key in PEM form"):
+    with pytest.raises(UserError, match=r"this is a private key; make the public one with: openssl pkey .* -pubout"):
         open_bundle(bundle, key=keys[0])
+    with pytest.raises(UserError, match="the key: not a public key in PEM form"):
+        open_bundle(bundle, key=b"nothing of the kind")
     with pytest.raises(UserError, match=r"none\.pub: cannot be read"):
         open_bundle(bundle, key=tmp_path / "none.pub")
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()

@@ -195,7 +195,7 @@ def test_patience_ends_and_the_next_run_goes_on(opened: Gallery, ship: Ship, tmp
     waits: list[float] = []
     with ship(f"unix:{tmp_path}/nobody", lambda s: bool(waits.append(s))) as shipper, pytest.raises(UserError) as error:
         shipper.run(patience=10)
-    assert 10 <= sum(waits) <= 10 + 8
+    assert sum(waits[:-1]) < 10 <= sum(waits)
     assert "5 changes wait in the gallery" in str(error.value)
     assert len(ship.said) == len(waits)
     assert "connect failed" in ship.said[0]

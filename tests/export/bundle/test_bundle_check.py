@@ -37,6 +37,10 @@ def check(*words: str | Path) -> Result:
     return CliRunner().invoke(check_command, [str(word) for word in words])
 
 
+OPSET = 17
+"""What JetPack 6.0 reads."""
+
+
 def failures(path: Path, **options: Any) -> dict[str, str]:
     """Name of each check that failed -> why."""
     return {outcome.name: outcome.failures[0] for outcome in check_bundle(path, **options) if outcome.failures}
@@ -44,7 +48,7 @@ def failures(path: Path, **options: Any) -> dict[str, str]:
 
 def described(source: Source, graphs: Mapping[str, onnx.ModelProto]) -> dict[str, onnx.ModelProto]:
     for precision, model in graphs.items():
-        set_metadata(model, describe(source, precision=precision))
+        set_metadata(model, describe(source, precision=precision, opset=OPSET))
     return dict(graphs)
 
 
@@ -52,7 +56,7 @@ def described(source: Source, graphs: Mapping[str, onnx.ModelProto]) -> dict[str
 def contents(tmp_path_factory: pytest.TempPathFactory) -> BundleContents:
     """Of a small ViT that was exported in fp32 and in fp16."""
     source = small_source(tmp_path_factory.mktemp("real") / "student")
-    fp32 = image_graph(source)
+    fp32 = image_graph(source, opset=OPSET)
     crops = synthetic_crops(source.preprocessing, 4)
     return contents_of(
         source, [], space_id=space_id(source), check=crops, reference=reference_embeddings(source, crops),

@@ -108,7 +108,9 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="already exists"):
             small_bundle(tmp_path, name)
         assert made.stat().st_mtime_ns == when
-    with pytest.raises(UserError, match=r"an archive's name ends in \.tar\.zst or \.tar"):
+    with pytest.raises(
+        UserError, match=r"a bundle is no \.zip; take a folder, or a name that ends in \.tar\.zst or \.tar"
+    ):
         write_bundle(tmp_path / "x.zip", small_contents(tmp_path), archive=True)
 
 

@@ -203,7 +203,7 @@ def test_a_graph_that_says_another_precision_is_refused(graph: Path, tmp_path: P
     model.metadata_props.add(key="reid.precision", value="fp32")
     onnx.save(model, graph)
     here = host(stand_in("10.3.0"), gpus=(87,))
-    with pytest.raises(UserError, match=r"student.fp32.onnx: has no graph in fp16, only fp32; export it with --fp16"):
+    with pytest.raises(UserError, match=r"has no graph in fp16, only fp32; make one with: reid export bundle --fp16"):
         make_engine(request(graph, precision="fp16", out=tmp_path / "out"), here, lambda line: None)
     assert not (tmp_path / "out").exists()
 

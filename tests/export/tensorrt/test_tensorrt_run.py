@@ -101,7 +101,7 @@ def test_an_engine_that_answers_as_the_student_passes_its_gate(library: Path) ->
     assert verdict.numbers["images"] == 7
     # The profile that was asked for begins at 1, this engine's own at 2.
     assert [latency.batch for latency in verdict.latencies] == [3, 4]
-    assert set(verdict.to_dict()) == {"parity", "missed", "latency_ms"}
+    assert set(verdict.to_dict()) == {"parity", "missed", "not_measured", "latency_ms"}
 
 
 def test_an_engine_that_answers_otherwise_misses_it_in_words(library: Path) -> None:
