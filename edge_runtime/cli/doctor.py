@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from edge_runtime.cli.options import GALLERY, Speaker, json_option
 from reid.errors import UserError
+from reid.findings import Finding
 
 LIBRARIES = {
     "numpy": ("", ""),
@@ -27,19 +27,6 @@ LIBRARIES = {
     "pymilvus": ("no sync to a Milvus server", "milvus"),
 }
 """Distribution -> what is lost without it, and the extra that brings it."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        state: "ok", "note" (it works, with less) or "BAD". about: of what. words: what was found.
-    """
-
-    state: str
-    about: str
-    words: str
 
 
 @click.command("doctor")
@@ -63,7 +50,7 @@ def doctor_command(ctx: click.Context, gallery: Path | None, folder: Path | None
     if place is not None:
         findings += _gallery(place)
     for finding in findings:
-        say.line(f"{finding.state:<5}{finding.about}: {finding.words}")
+        say.line(str(finding))
     bad = [finding for finding in findings if finding.state == "BAD"]
     say.document({"ok": not bad, "findings": [vars(finding) for finding in findings]})
     ctx.exit(1 if bad else 0)
