@@ -6,7 +6,8 @@ from typing import NoReturn
 
 import click
 
-from reid.cli.shell import HELP_NAMES, ExtraGroup, run, version_option
+from reid.cli import shell
+from reid.cli.shell import HELP_NAMES, ExtraGroup, version_option
 
 _COMMANDS = {
     "spectrum": ("distill.cli.spectrum:spectrum", "how many coordinates of the teacher hold what tells people apart"),
@@ -25,4 +26,5 @@ def command() -> None:
 
 def main() -> NoReturn:
     """Entry point of the console script."""
-    run(command, "distill")
+    # Not imported by itself: once the module `run` is loaded, that name is the module here.
+    shell.run(command, "distill")

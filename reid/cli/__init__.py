@@ -18,7 +18,7 @@ _COMMANDS = {
     ),
     "info": ("reid.cli.info:info", "what an artifact holds and where it comes from"),
     "doctor": ("reid.cli.doctor:doctor_command", "what works on this machine, what is missing and how to get it"),
-    "run": ("reid.cli.run:run_command", "the whole road from one file; what is there already is passed"),
+    "run": ("reid.cli.road:road_command", "the whole road from one file; what is there already is passed"),
     "page": ("reid.cli.page:page_command", "what a road reached, its commands, pictures and reports, in one page"),
     "teacher": ("teacher.cli:command", "cloud: fine-tune a multimodal LLM into one embedding space"),
     "distill": ("distill.cli:command", "cloud: distil the teacher's space into a small ViT"),

@@ -28,9 +28,9 @@ LOST = {
 }
 """Extra -> what is lost without it. TensorRT's are looked at by their libraries."""
 OPTIONAL = {
-    "torch_tensorrt": "export torch-trt writes the ExportedProgram alone; pip install torch-tensorrt (with an NVIDIA GPU)",
+    "torch_tensorrt": "export torch-trt writes the ExportedProgram alone; pip install torch-tensorrt (NVIDIA GPUs)",
     "modelopt": "no --precision-backend autocast; pip install nvidia-modelopt",
-    "bitsandbytes": "no tuning.quantise; pip install bitsandbytes (with an NVIDIA GPU)",
+    "bitsandbytes": "no tuning.quantise; pip install bitsandbytes (NVIDIA GPUs)",
 }
 """Module that no extra brings -> what is lost without it, and how to get it."""
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 from small_models import SMALL
+from transformers import TrainerCallback
 
 from reid.dataset import Dataset
 from teacher.recipe import load_recipe
 from teacher.settings import Recipe
+from teacher.training import run
 from teacher.training.run import train
 
 LVLM = [
@@ -40,3 +44,29 @@ def train_small(
 def lines_with(told: Sequence[str], word: str) -> list[str]:
     """The lines that have a word."""
     return [line for line in told if word in line]
+
+
+def train_until(
+    step: int, out: Path, people: Dataset, base_of: Callable[..., Path], how: Recipe, family: str = "qwen2_vl"
+) -> None:
+    """Train and stop as if killed after this step."""
+    made = run.make_trainer
+
+    def with_kill(*args: Any, **options: Any) -> Any:
+        trainer = made(*args, **options)
+        trainer.add_callback(_Kill(step))
+        return trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "make_trainer", with_kill)
+        with pytest.raises(KeyboardInterrupt):
+            train_small(out, people, base_of, how, family)
+
+
+class _Kill(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            raise KeyboardInterrupt

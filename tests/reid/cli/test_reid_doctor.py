@@ -55,7 +55,7 @@ def test_a_missing_extra_is_a_note_that_says_what_is_lost_and_how_to_get_it(
 def test_too_little_room_is_bad(reid: Any) -> None:
     done = reid("doctor", "--min-free", 10**9)
     assert done.code == 1
-    assert [line for line in done.out.splitlines() if line.startswith("BAD")][0].startswith("BAD  disk: ")
+    assert next(line for line in done.out.splitlines() if line.startswith("BAD")).startswith("BAD  disk: ")
 
 
 def test_a_torch_that_does_not_load_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:

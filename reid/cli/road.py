@@ -14,7 +14,7 @@ import click
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another value; repeatable.")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder of all that is made. Default: the file's.")
 @click.option("--dry-run", "dry", is_flag=True, help="Say what would be done, and do nothing.")
-def run_command(
+def road_command(
     road: str, first: str | None, last: str | None, changes: tuple[str, ...], out: Path | None, dry: bool
 ) -> None:
     """Go down a whole road: data, teacher, student, export, device. ROAD is a file, or the name of one that is here.
