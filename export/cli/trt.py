@@ -23,7 +23,9 @@ def _with_image_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--bf16", "precision", flag_value="bf16", help="bfloat16 where it is safe.")
 @click.option("--int8", "precision", flag_value="int8", help="Quantised; needs images to calibrate on.")
 @click.option("--fp32", "precision", flag_value="fp32", help="As the student was trained.")
-@click.option("--target", default="host", show_default=True, help="host, rtx-ampere, orin-nano, ... (see below).")
+@click.option(
+    "--target", default="host", show_default=True, help="host, rtx-ampere, orin-nano, ...; all are named above."
+)
 @batch_option
 @click.option("--tokens", help="MIN,OPT,MAX tokens of a sentence, for an ONNX file of the text student.")
 @click.option("--workspace", type=click.IntRange(1), help="MiB for a layer's scratch. Default: TensorRT's choice.")
